@@ -1,0 +1,84 @@
+"""Conversion of array arguments to tensors, for `learnedmanifolds._check`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import EllipsisType
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+ArrayLike: TypeAlias = torch.Tensor | npt.ArrayLike
+"""What every array argument of the library accepts."""
+
+Shape: TypeAlias = Sequence[int | None | EllipsisType]
+"""Expected sizes: `None` is any size, a leading `...` any number of leading dimensions."""
+
+
+def to_tensor(value: ArrayLike, name: str) -> torch.Tensor:
+    """Return a tensor of the value's own dtype; Python floats in sequences are float64."""
+    if isinstance(value, torch.Tensor):
+        return value
+    if isinstance(value, (list, tuple)) and any(isinstance(row, torch.Tensor) for row in value):
+        return _stack(value, name)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be a rectangular array, got rows of several sizes"
+        ) from error
+    if array.dtype.kind not in "biufc":
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be an array of numbers, got {kind} of dtype {array.dtype}")
+    # torch refuses foreign byte order and negative strides, and warns about read-only memory.
+    array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"]).reshape(array.shape)
+    try:
+        return torch.from_numpy(array)
+    except TypeError as error:
+        raise TypeError(f"{name} must have a dtype that torch knows, got {array.dtype}") from error
+
+
+def to_dtype(tensor: torch.Tensor, name: str, dtype: torch.dtype | None) -> torch.Tensor:
+    """Convert where no kind of number is lost; bool only goes to bool."""
+    wanted = tensor.dtype if dtype is None else dtype
+    if tensor.dtype == torch.bool and dtype != torch.bool:
+        raise TypeError(f"{name} must be an array of numbers, got dtype torch.bool")
+    if _rank(tensor.dtype) > _rank(wanted):
+        raise TypeError(f"{name} must have dtype {wanted} or convert to it, got {tensor.dtype}")
+    if tensor.is_complex() and dtype is None:
+        raise TypeError(f"{name} must be an array of real numbers, got dtype {tensor.dtype}")
+    return tensor.to(wanted)
+
+
+def fits(sizes: Sequence[int], shape: Shape) -> bool:
+    """Whether the sizes are the expected ones."""
+    if shape and shape[0] is Ellipsis:
+        shape = shape[1:]
+        if len(sizes) < len(shape):
+            return False
+        sizes = sizes[len(sizes) - len(shape) :]
+    matches = (wanted is None or wanted == size for wanted, size in zip(shape, sizes, strict=False))
+    return len(sizes) == len(shape) and all(matches)
+
+
+def describe(shape: Shape) -> str:
+    """Write a shape as users read it: `(..., any, 3)`."""
+    words = ["..." if s is Ellipsis else "any" if s is None else str(s) for s in shape]
+    return f"({words[0]},)" if len(words) == 1 else f"({', '.join(words)})"
+
+
+def _stack(rows: Sequence[Any], name: str) -> torch.Tensor:
+    try:
+        return torch.stack([torch.as_tensor(row) for row in rows])
+    except (TypeError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from error
+
+
+def _rank(dtype: torch.dtype) -> int:
+    if dtype == torch.bool:
+        return 0
+    if dtype.is_complex:
+        return 3
+    return 2 if dtype.is_floating_point else 1

@@ -1,0 +1,73 @@
+"""The chart protocol: K injective decoders of the box [-1, 1]^d with exact left inverses."""
+
+from __future__ import annotations
+
+import abc
+import math
+
+import torch
+from torch import Tensor, nn
+
+from learnedmanifolds.charts.density import SmoothedUniform
+from learnedmanifolds.charts.jet import Jet, Pairs, functional_jet
+
+
+class Charts(nn.Module, abc.ABC):
+    """K charts of one architecture, evaluated one at a time or all in one call.
+
+    A subclass gives `decode` and `encode`; `jet` and `log_prior` have general defaults that a
+    family with a faster or a richer way overrides. ``chart`` is the index of one chart, or None
+    for all: coordinates then carry a leading axis of length K.
+
+    Parameters
+    ----------
+    n_charts : int
+    dim : int
+        Dimension d of the box.
+    ambient_shape : tuple of int
+        Shape of one data point; n is the product.
+    """
+
+    def __init__(self, n_charts: int, dim: int, ambient_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.n_charts = n_charts
+        self.dim = dim
+        self.ambient_shape = ambient_shape
+        self.density = SmoothedUniform()
+
+    @property
+    def n_ambient(self) -> int:
+        """Number n of entries of one data point."""
+        return math.prod(self.ambient_shape)
+
+    @abc.abstractmethod
+    def decode(self, coords: Tensor, chart: int | None = None) -> Tensor:
+        """Points of the ambient space, (N, d) -> (N, n), or (K, N, d) -> (K, N, n)."""
+
+    @abc.abstractmethod
+    def encode(self, x: Tensor, chart: int | None = None) -> Tensor:
+        """Coordinates, (N, n) -> (N, d), or for all charts (N, n) or (K, N, n) -> (K, N, d)."""
+
+    def log_prior(self, coords: Tensor, chart: int | None = None) -> Tensor:
+        """Log density of the latent variable at the coordinates, in nats, (..., N)."""
+        return self.density.log_prob(coords)
+
+    def jet(self, coords: Tensor, chart: int | None, tangents: Tensor, pairs: Pairs = ()) -> Jet:
+        """Value, derivatives along tangents and second derivatives along pairs of them.
+
+        Parameters
+        ----------
+        coords : Tensor, shape (N, d), or (K, N, d) for all charts
+        chart : int or None
+        tangents : Tensor, shape (T, N, d), or (K, T, N, d)
+        pairs : sequence of (int, int)
+            Indices into the tangents.
+        """
+        if chart is not None:
+            return functional_jet(lambda z: self.decode(z, chart), coords, tangents, pairs)
+        jets = [self.jet(coords[k], k, tangents[k], pairs) for k in range(self.n_charts)]
+        return Jet(*(torch.stack(part) for part in zip(*jets, strict=True)))
+
+    def config(self) -> dict[str, object]:
+        """Arguments that build this family again; what a saved file holds beside the weights."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be saved: it has no config().")

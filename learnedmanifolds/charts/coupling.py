@@ -1,0 +1,175 @@
+"""Stacked invertible networks: affine coupling blocks of K charts in one batched product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from learnedmanifolds.charts.jet import JetRule
+
+# Bound of the log-scale, REFERENCE section 1: s = 1.4 * 0.636 * atan(r / 1.4).
+_CLAMP = 1.4
+_GAIN = 1.4 * 0.636
+
+Layer = tuple[Tensor, Tensor]
+Subnet = tuple[Layer, Layer, Layer]
+
+
+def _affine(x: Tensor, layer: Layer) -> Tensor:
+    weight, bias = layer
+    if weight.dim() == 2:
+        return torch.addmm(bias, x, weight)
+    return torch.baddbmm(bias, x, weight)
+
+
+def _affine_rows(rows: Tensor, layer: Layer) -> Tensor:
+    weight, bias = layer
+    if weight.dim() == 3:
+        weight = weight.unsqueeze(1)
+    out = torch.matmul(rows, weight)
+    out.select(-3, 0).add_(bias)
+    return out
+
+
+def _silu(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    gate = torch.sigmoid(u)
+    value = u * gate
+    rest = 1 - gate
+    slope = torch.addcmul(gate, value, rest)
+    return value, slope, rest * torch.addcmul(slope, gate, 1 - value)
+
+
+def _exp_scale(r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    ratio = r / _CLAMP
+    value = (_GAIN * ratio.atan()).exp()
+    log_slope = (_GAIN / _CLAMP) / (1 + ratio * ratio)
+    slope = value * log_slope
+    # d/dr log_slope = -(2 / gain) ratio log_slope^2
+    return value, slope, slope * log_slope * (1 - (2 / _GAIN) * ratio)
+
+
+class CouplingStack(nn.Module):
+    """K invertible networks R^n -> R^n of affine coupling blocks with smooth subnets.
+
+    A block updates both halves: y1 = exp(s(x2)) x1 + t(x2), y2 = exp(s'(y1)) x2 + t'(y1). The
+    subnets have two hidden SiLU layers, so the network is smooth; it starts as the identity.
+
+    Parameters
+    ----------
+    n_charts : int
+        Number K of networks.
+    width : int
+        n >= 2.
+    n_blocks, hidden : int
+    generator : torch.Generator, optional
+        Source of the initial weights.
+
+    References
+    ----------
+    Dinh, Sohl-Dickstein, Bengio, Real NVP, ICLR 2017; Ardizzone et al., ICLR 2019.
+    """
+
+    def __init__(
+        self,
+        n_charts: int,
+        width: int,
+        n_blocks: int,
+        hidden: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.n_charts, self.width = n_charts, width
+        self.first = width - width // 2
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for _ in range(n_blocks):
+            for outer in (self.first, width - self.first):
+                sizes = (width - outer, hidden, hidden, 2 * outer)
+                for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+                    bound = 0.0 if layer == 2 else fan_in**-0.5
+                    draw = torch.rand(n_charts, fan_in + 1, fan_out, generator=generator)
+                    draw = bound * (2 * draw - 1)
+                    self.weights.append(nn.Parameter(draw[:, :-1].clone()))
+                    self.biases.append(nn.Parameter(draw[:, -1:].clone()))
+        self._views: dict[int, list[tuple[Subnet, Subnet]]] = {}
+
+    def blocks(self, chart: int | None) -> list[tuple[Subnet, Subnet]]:
+        """The parameters, block by block, of one chart or of all."""
+        if chart is None or self.weights[0].requires_grad:
+            return self._group(chart)
+        if chart not in self._views:
+            self._views[chart] = self._group(chart)
+        return self._views[chart]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> CouplingStack:
+        # The cached views share the parameters' memory; a move or a cast gives them new memory.
+        self._views.clear()
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_views": {}}
+
+    def _group(self, chart: int | None) -> list[tuple[Subnet, Subnet]]:
+        layers = [
+            (w, b) if chart is None else (w[chart], b[chart])
+            for w, b in zip(self.weights, self.biases, strict=True)
+        ]
+        return [
+            (
+                (layers[i], layers[i + 1], layers[i + 2]),
+                (layers[i + 3], layers[i + 4], layers[i + 5]),
+            )
+            for i in range(0, len(layers), 6)
+        ]
+
+    @staticmethod
+    def _scale_shift(x: Tensor, net: Subnet) -> tuple[Tensor, Tensor]:
+        x = functional.silu(_affine(x, net[0]))
+        x = functional.silu(_affine(x, net[1]))
+        raw, shift = _affine(x, net[2]).chunk(2, dim=-1)
+        return _GAIN * torch.atan(raw / _CLAMP), shift
+
+    def forward(self, x: Tensor, chart: int | None = None) -> tuple[Tensor, Tensor]:
+        """Image of x, (N, n) or (K, N, n), and log |det| of the Jacobian, (..., N)."""
+        x1, x2 = x[..., : self.first], x[..., self.first :]
+        logs = []
+        for second_net, first_net in self.blocks(chart):
+            s, t = self._scale_shift(x2, second_net)
+            x1 = torch.addcmul(t, s.exp(), x1)
+            r, u = self._scale_shift(x1, first_net)
+            x2 = torch.addcmul(u, r.exp(), x2)
+            logs += [s, r]
+        return torch.cat([x1, x2], dim=-1), torch.cat(logs, dim=-1).sum(-1)
+
+    def inverse(self, y: Tensor, chart: int | None = None) -> tuple[Tensor, Tensor]:
+        """Inverse image of y and log |det| of the inverse's Jacobian."""
+        y1, y2 = y[..., : self.first], y[..., self.first :]
+        logs = []
+        for second_net, first_net in reversed(self.blocks(chart)):
+            r, u = self._scale_shift(y1, first_net)
+            y2 = (y2 - u) * (-r).exp()
+            s, t = self._scale_shift(y2, second_net)
+            y1 = (y1 - t) * (-s).exp()
+            logs += [s, r]
+        return torch.cat([y1, y2], dim=-1), -torch.cat(logs, dim=-1).sum(-1)
+
+    def push(self, rows: Tensor, rule: JetRule, chart: int | None = None) -> Tensor:
+        """Jet rows (..., R, N, n) carried through the network, exact (Taylor mode)."""
+        x1, x2 = rows[..., : self.first], rows[..., self.first :]
+        for second_net, first_net in self.blocks(chart):
+            x1 = self._push_half(x1, x2, second_net, rule)
+            x2 = self._push_half(x2, x1, first_net, rule)
+        return torch.cat([x1, x2], dim=-1)
+
+    @staticmethod
+    def _push_half(moved: Tensor, fixed: Tensor, net: Subnet, rule: JetRule) -> Tensor:
+        rows = fixed
+        for layer in net[:2]:
+            rows = _affine_rows(rows, layer)
+            rows = rule.elementwise(rows, _silu)
+        raw, shift = _affine_rows(rows, net[2]).chunk(2, dim=-1)
+        scale = rule.elementwise(raw, _exp_scale)
+        return rule.product(scale, moved) + shift

@@ -1,0 +1,237 @@
+"""Training of flow charts in three stages, as a Lightning module."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from learnedmanifolds.charts.flow import FlowCharts
+from learnedmanifolds.models.losses import (
+    consensus_loss,
+    lipschitz_loss,
+    mixture_loss,
+    negative_elbo,
+    overlap_weights,
+)
+from learnedmanifolds.models.patches import Patches, make_patches, neighbours
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps, rates and weights of the three stages: seeding, mixture, overlap.
+
+    Attributes
+    ----------
+    seeding_steps, mixture_steps, overlap_steps : int
+    batch_size : int
+        Points a step; in the overlap stage points a step and chart.
+    learning_rate : float
+        Peak of the one-cycle rate of Adam in the mixture stage; half of it in the overlap stage.
+    clip : float
+        Bound of the gradient's norm.
+    overlap_factor : float
+        How much wider a chart's claim is made.
+    lipschitz_weight, box_weight, consensus_weight : float
+    """
+
+    seeding_steps: int = 200
+    mixture_steps: int = 900
+    overlap_steps: int = 900
+    batch_size: int = 256
+    learning_rate: float = 3e-3
+    clip: float = 2000.0
+    overlap_factor: float = 1.5
+    lipschitz_weight: float = 1.0
+    box_weight: float = 0.5
+    consensus_weight: float = 1.0
+
+    @property
+    def n_steps(self) -> int:
+        """All steps together."""
+        return self.seeding_steps + self.mixture_steps + self.overlap_steps
+
+    def stage(self, step: int) -> tuple[str, float]:
+        """Name of the stage that a step is in, and the fraction of it that is done."""
+        if step < self.seeding_steps:
+            return "seeding", step / self.seeding_steps
+        step -= self.seeding_steps
+        if step < self.mixture_steps:
+            return "mixture", step / self.mixture_steps
+        return "overlap", (step - self.mixture_steps) / max(1, self.overlap_steps)
+
+    def rate(self, step: int) -> float:
+        """Learning rate relative to `learning_rate`: warm-up, then a cosine in each stage."""
+        name, done = self.stage(step)
+        if name == "seeding":
+            return min(1.0, 10 * done + 0.1)
+        peak, low = (1.0, 0.1) if name == "mixture" else (0.6, 0.002)
+        warm = min(1.0, 10 * done + 0.1)
+        return warm * (low + (peak - low) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+class AtlasTraining(lightning.LightningModule):
+    """The published loss with its seeding and overlap step, and the box and consensus terms.
+
+    Every random draw of a step comes from a generator seeded by the step's number, so that an
+    interrupted run that resumes ends in the same weights.
+
+    Parameters
+    ----------
+    charts : FlowCharts
+    x : Tensor, shape (N, n)
+    centers : Tensor, shape (K, n)
+        Seeds of the charts.
+    noise_std : float
+        sigma_x, in the units of x.
+    schedule : Schedule
+    seed : int
+
+    References
+    ----------
+    Alberti, Hertrich, Santacesaria, Sciutto, JMLR 25(202), 2024, sections 3 and 5.
+    """
+
+    def __init__(
+        self,
+        charts: FlowCharts,
+        x: Tensor,
+        centers: Tensor,
+        noise_std: float,
+        schedule: Schedule,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.charts = charts
+        self.logits = nn.Parameter(torch.zeros(charts.n_charts))
+        self.noise_std, self.schedule, self.seed = noise_std, schedule, seed
+        generator = torch.Generator().manual_seed(seed)
+        # Kept out of the state dict: the data belong to the user, not to the checkpoint.
+        self._data = (x, x[neighbours(x, centers, min(len(x), 200))])
+        self._patches = make_patches(x, charts.dim, generator)
+        self._frozen: Tensor | None = None
+        self.history: dict[str, list[float]] = {"step": [], "loss": []}
+
+    @property
+    def log_weights(self) -> Tensor:
+        """Log mixing weights, (K,)."""
+        return torch.log_softmax(self.logits, dim=0)
+
+    def _to_device(self) -> None:
+        if self._data[0].device != self.device:
+            self._data = tuple(part.to(self.device) for part in self._data)  # type: ignore[assignment]
+            self._patches = Patches(*(part.to(self.device) for part in self._patches))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a resumed run needs beside the weights."""
+        checkpoint["frozen_weights"] = self._frozen
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore it."""
+        self._frozen = checkpoint["frozen_weights"]
+        self.history = checkpoint["history"]
+
+    def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
+        """Loss of one step of the stage that the step is in."""
+        self._to_device()
+        step = self.global_step
+        generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + step)
+        name, done = self.schedule.stage(step)
+        loss: Tensor = getattr(self, f"_{name}_loss")(generator, done)
+        if step % 25 == 0:
+            self.history["step"].append(step)
+            self.history["loss"].append(float(loss.detach()))
+            self.log("loss", loss.detach(), prog_bar=True)
+        return loss
+
+    def _noise(self, points: int, generator: torch.Generator) -> Tensor:
+        size = (self.charts.n_charts, points, self.charts.dim)
+        return torch.randn(size, generator=generator, device=self.device)
+
+    def _lipschitz(self, generator: torch.Generator) -> Tensor:
+        size = self.schedule.batch_size // 4
+        t = self.charts.density.sample(
+            self.charts.n_charts, size, self.charts.dim, generator=generator, truncated=True
+        )
+        noise = self._noise(size, generator)
+        return self.schedule.lipschitz_weight * lipschitz_loss(
+            self.charts, t, noise, self.noise_std
+        )
+
+    def _seeding_loss(self, generator: torch.Generator, done: float) -> Tensor:
+        near = self._data[1]
+        pick = torch.randint(
+            near.shape[1], (self.schedule.batch_size // 2,), generator=generator, device=self.device
+        )
+        noise = self._noise(len(pick), generator)
+        losses, _ = negative_elbo(self.charts, near[:, pick], self.noise_std, noise)
+        return losses.mean() + self._lipschitz(generator)
+
+    def _mixture_loss(self, generator: torch.Generator, done: float) -> Tensor:
+        x = self._data[0]
+        pick = torch.randint(
+            len(x), (self.schedule.batch_size,), generator=generator, device=self.device
+        )
+        noise = self._noise(len(pick), generator)
+        losses, _ = negative_elbo(self.charts, x[pick], self.noise_std, noise)
+        loss, _ = mixture_loss(losses, self.log_weights)
+        # The published run has the Lipschitz term for its first quarter only.
+        return loss + self._lipschitz(generator) if done < 0.25 else loss
+
+    def _overlap_loss(self, generator: torch.Generator, done: float) -> Tensor:
+        if self._frozen is None:
+            self._freeze_weights()
+        x, weights = self._data[0], self._frozen
+        pick = torch.multinomial(weights, self.schedule.batch_size, True, generator=generator)
+        noise = self._noise(pick.shape[1], generator)
+        losses, _ = negative_elbo(self.charts, x[pick], self.noise_std, noise)
+        share = self.log_weights.detach().exp()
+        loss = (share * losses.mean(1)).sum()
+        return loss + self._box_loss(generator, share)
+
+    def _box_loss(self, generator: torch.Generator, share: Tensor) -> Tensor:
+        """Box term on uniform points of every box, and agreement of the charts that hold them."""
+        size = self.schedule.batch_size // 2
+        shape = (self.charts.n_charts, size, self.charts.dim)
+        t = 2 * torch.rand(shape, generator=generator, device=self.device) - 1
+        points = self.charts.decode(t)
+        flat = points.flatten(0, 1)
+        excess = self._patches.excess(flat).view(points.shape[:2])
+        box = (share * excess.mean(1)).sum() / (2 * self.noise_std**2)
+        few = points[:, : max(8, size // self.charts.n_charts)].flatten(0, 1)
+        coords = self.charts.encode(few)
+        again = self.charts.decode(coords)
+        error = (again - few).square().sum(-1)
+        holds = (coords.detach().abs().amax(-1) <= 1) * torch.exp(
+            -error.detach() / (2 * (5 * self.noise_std) ** 2)
+        )
+        weights = holds / holds.sum(0, keepdim=True).clamp(min=1)
+        agreement = consensus_loss(again, weights, self.noise_std)
+        return self.schedule.box_weight * box + self.schedule.consensus_weight * agreement
+
+    @torch.no_grad()
+    def _freeze_weights(self) -> None:
+        x = self._data[0]
+        parts = [
+            overlap_weights(
+                self.charts, part, self.log_weights, self.noise_std, self.schedule.overlap_factor
+            )
+            for part in x.split(4096)
+        ]
+        self._frozen = torch.cat(parts, dim=1)
+        self.logits.copy_(self._frozen.mean(1).log())
+        self.logits.requires_grad_(False)
+
+    def configure_optimizers(self) -> Any:
+        """Adam with the schedule's rate."""
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.schedule.learning_rate)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule.rate)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
