@@ -44,41 +44,56 @@ def neighbours(x: Tensor, centers: Tensor, count: int) -> Tensor:
     )
 
 
-def farthest_points(x: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Indices (count,) of points spread by greedy farthest-point selection from a random start."""
-    chosen = [int(torch.randint(len(x), (1,), generator=generator))]
-    distance = (x - x[chosen[0]]).square().sum(-1)
-    # The random start itself is dropped: the point farthest from it is a better first centre.
-    for _ in range(count):
-        chosen.append(int(distance.argmax()))
-        distance = torch.minimum(distance, (x - x[chosen[-1]]).square().sum(-1))
-        if len(chosen) == 2:
-            distance = (x - x[chosen[-1]]).square().sum(-1)
-    return torch.tensor(chosen[1:])
+def geodesic_cells(
+    x: Tensor, count: int, generator: torch.Generator, n_nodes: int = 1024, n_neighbours: int = 8
+) -> tuple[Tensor, Tensor]:
+    """Centres (count, n), data points, and the cell (N,) of every point: k-medoids along the data.
 
-
-def spread_centers(x: Tensor, count: int, generator: torch.Generator, sweeps: int = 10) -> Tensor:
-    """Centres (count, n), data points in the middle of equal shares: farthest points, then k-medoids.
-
-    Farthest points alone sit on the rim of the data; a few sweeps of Lloyd's rule on a subsample,
-    each mean replaced by its nearest data point, move them into the middle of their cells.
+    Distances are shortest paths in a neighbour graph of a subsample, so that a cell is a disc of
+    the manifold, never a sector of a tube or two sheets that come near; separate components lie at
+    infinite distance, and farthest-first selection gives each its centres.
     """
-    sample = x[torch.randperm(len(x), generator=generator)[:4096]]
-    centers = sample[farthest_points(sample, count, generator)]
-    for _ in range(sweeps):
-        owner = torch.cdist(sample, centers).argmin(-1)
-        means = torch.stack([sample[owner == k].mean(0) for k in range(count)])
-        centers = sample[torch.cdist(means, sample).argmin(-1)]
-    return centers
+    from scipy.sparse.csgraph import shortest_path
+    from sklearn.neighbors import kneighbors_graph
+
+    nodes = x[torch.randperm(len(x), generator=generator)[:n_nodes]].double().cpu()
+    graph = kneighbors_graph(
+        nodes.numpy(), min(n_neighbours, len(nodes) - 1), mode="distance"
+    )
+    paths = torch.from_numpy(shortest_path(graph, directed=False))
+    # Components apart: farther than any path, and farther the farther they lie in space.
+    finite = paths[paths.isfinite()].max()
+    paths = torch.where(paths.isfinite(), paths, 2 * finite + torch.cdist(nodes, nodes))
+    centers = [int(torch.randint(len(nodes), (1,), generator=generator))]
+    for _ in range(count - 1):
+        centers.append(int(paths[centers].amin(0).argmax()))
+    medoids = torch.tensor(centers)
+    for _ in range(50):
+        owner = paths[medoids].argmin(0)
+        same = (owner.unsqueeze(0) == torch.arange(count).unsqueeze(1)).double()
+        spread = same @ paths.square()
+        moved = torch.where(same.bool(), spread, torch.inf).argmin(1)
+        if torch.equal(moved, medoids):
+            break
+        medoids = moved
+    owner = paths[medoids].argmin(0)
+    cells = owner.to(x.device)[_nearest(x, nodes.to(x))]
+    return nodes[medoids].to(x), cells
 
 
-def local_frames(x: Tensor, centers: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Principal frames (M, n, n), leading directions first, and radii (M,) of each neighbourhood."""
-    near = x[neighbours(x, centers, count)]
-    centred = near - near.mean(1, keepdim=True)
-    covariance = centred.mT @ centred / count
-    vectors = torch.linalg.eigh(covariance).eigenvectors.flip(-1)
-    return vectors, centred.norm(dim=-1).amax(-1)
+def principal_frames(x: Tensor, cells: Tensor, centers: Tensor) -> Tensor:
+    """Orthonormal frames (K, n, n) at the centres, the leading direction of the data first.
+
+    From each cell's points nearest to the centre, at most 200: a frame should see the tangent
+    space, not the bend of the cell.
+    """
+    frames = []
+    for k, center in enumerate(centers):
+        own = x[cells == k]
+        near = (own - center).square().sum(-1).topk(min(200, len(own)), largest=False).indices
+        centred = own[near] - own[near].mean(0)
+        frames.append(torch.linalg.eigh(centred.mT @ centred).eigenvectors.flip(-1))
+    return torch.stack(frames)
 
 
 def make_patches(

@@ -18,7 +18,7 @@ from learnedmanifolds.models.losses import (
     negative_elbo,
     overlap_weights,
 )
-from learnedmanifolds.models.patches import Patches, make_patches, neighbours
+from learnedmanifolds.models.patches import Patches, make_patches
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Schedule:
     learning_rate: float = 3e-3
     clip: float = 2000.0
     overlap_factor: float = 1.5
+    mixture_peak: float = 1.0
     lipschitz_weight: float = 1.0
     box_weight: float = 0.5
     consensus_weight: float = 1.0
@@ -69,7 +70,7 @@ class Schedule:
         name, done = self.stage(step)
         if name == "seeding":
             return min(1.0, 10 * done + 0.1)
-        peak, low = (1.0, 0.1) if name == "mixture" else (0.6, 0.002)
+        peak, low = (self.mixture_peak, 0.1) if name == "mixture" else (0.6, 0.002)
         warm = min(1.0, 10 * done + 0.1)
         return warm * (low + (peak - low) * 0.5 * (1 + math.cos(math.pi * done)))
 
@@ -84,8 +85,8 @@ class AtlasTraining(lightning.LightningModule):
     ----------
     charts : FlowCharts
     x : Tensor, shape (N, n)
-    centers : Tensor, shape (K, n)
-        Seeds of the charts.
+    cells : Tensor, shape (N,)
+        The chart that each point belongs to in the seeding stage.
     noise_std : float
         sigma_x, in the units of x.
     schedule : Schedule
@@ -100,7 +101,7 @@ class AtlasTraining(lightning.LightningModule):
         self,
         charts: FlowCharts,
         x: Tensor,
-        centers: Tensor,
+        cells: Tensor,
         noise_std: float,
         schedule: Schedule,
         seed: int,
@@ -111,9 +112,10 @@ class AtlasTraining(lightning.LightningModule):
         self.noise_std, self.schedule, self.seed = noise_std, schedule, seed
         generator = torch.Generator().manual_seed(seed)
         # Kept out of the state dict: the data belong to the user, not to the checkpoint.
-        self._data = (x, x[neighbours(x, centers, min(len(x), 200))])
+        self._data = (x, cells)
         self._patches = make_patches(x, charts.dim, generator)
         self._frozen: Tensor | None = None
+        self._overlap_noise = noise_std
         self.history: dict[str, list[float]] = {"step": [], "loss": []}
 
     @property
@@ -128,12 +130,12 @@ class AtlasTraining(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resumed run needs beside the weights."""
-        checkpoint["frozen_weights"] = self._frozen
+        checkpoint["frozen_weights"] = (self._frozen, self._overlap_noise)
         checkpoint["history"] = self.history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore it."""
-        self._frozen = checkpoint["frozen_weights"]
+        self._frozen, self._overlap_noise = checkpoint["frozen_weights"]
         self.history = checkpoint["history"]
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
@@ -164,12 +166,13 @@ class AtlasTraining(lightning.LightningModule):
         )
 
     def _seeding_loss(self, generator: torch.Generator, done: float) -> Tensor:
-        near = self._data[1]
-        pick = torch.randint(
-            near.shape[1], (self.schedule.batch_size // 2,), generator=generator, device=self.device
+        x, cells = self._data
+        members = cells == torch.arange(self.charts.n_charts, device=self.device).unsqueeze(1)
+        pick = torch.multinomial(
+            members.float(), self.schedule.batch_size // 2, True, generator=generator
         )
-        noise = self._noise(len(pick), generator)
-        losses, _ = negative_elbo(self.charts, near[:, pick], self.noise_std, noise)
+        noise = self._noise(pick.shape[1], generator)
+        losses, _ = negative_elbo(self.charts, x[pick], self.noise_std, noise)
         return losses.mean() + self._lipschitz(generator)
 
     def _mixture_loss(self, generator: torch.Generator, done: float) -> Tensor:
@@ -189,7 +192,7 @@ class AtlasTraining(lightning.LightningModule):
         x, weights = self._data[0], self._frozen
         pick = torch.multinomial(weights, self.schedule.batch_size, True, generator=generator)
         noise = self._noise(pick.shape[1], generator)
-        losses, _ = negative_elbo(self.charts, x[pick], self.noise_std, noise)
+        losses, _ = negative_elbo(self.charts, x[pick], self._overlap_noise, noise)
         share = self.log_weights.detach().exp()
         loss = (share * losses.mean(1)).sum()
         return loss + self._box_loss(generator, share)
@@ -202,16 +205,16 @@ class AtlasTraining(lightning.LightningModule):
         points = self.charts.decode(t)
         flat = points.flatten(0, 1)
         excess = self._patches.excess(flat).view(points.shape[:2])
-        box = (share * excess.mean(1)).sum() / (2 * self.noise_std**2)
+        box = (share * excess.mean(1)).sum() / (2 * self._overlap_noise**2)
         few = points[:, : max(8, size // self.charts.n_charts)].flatten(0, 1)
         coords = self.charts.encode(few)
         again = self.charts.decode(coords)
         error = (again - few).square().sum(-1)
         holds = (coords.detach().abs().amax(-1) <= 1) * torch.exp(
-            -error.detach() / (2 * (5 * self.noise_std) ** 2)
+            -error.detach() / (2 * (5 * self._overlap_noise) ** 2)
         )
         weights = holds / holds.sum(0, keepdim=True).clamp(min=1)
-        agreement = consensus_loss(again, weights, self.noise_std)
+        agreement = consensus_loss(again, weights, self._overlap_noise)
         return self.schedule.box_weight * box + self.schedule.consensus_weight * agreement
 
     @torch.no_grad()
@@ -224,8 +227,17 @@ class AtlasTraining(lightning.LightningModule):
             for part in x.split(4096)
         ]
         self._frozen = torch.cat(parts, dim=1)
+        self._overlap_noise = min(self.noise_std, self._residual(x))
         self.logits.copy_(self._frozen.mean(1).log())
         self.logits.requires_grad_(False)
+
+    @torch.no_grad()
+    def _residual(self, x: Tensor) -> float:
+        """Root mean square miss of the best chart in a normal direction, in the units of x."""
+        few = x[: 4 * 1024]
+        miss = (self.charts.decode(self.charts.encode(few)) - few).square().sum(-1).amin(0)
+        codim = max(1, self.charts.n_ambient - self.charts.dim)
+        return float((miss.mean() / codim).sqrt())
 
     def configure_optimizers(self) -> Any:
         """Adam with the schedule's rate."""

@@ -1,0 +1,12 @@
+"""Exact first- and second-order geometry of immersions: batched torch, no framework."""
+
+from learnedmanifolds.geometry.local import LocalGeometry, Parametrization, SingularJacobianError
+from learnedmanifolds.geometry.retraction import RETRACTIONS, retraction_step
+
+__all__ = [
+    "RETRACTIONS",
+    "LocalGeometry",
+    "Parametrization",
+    "SingularJacobianError",
+    "retraction_step",
+]

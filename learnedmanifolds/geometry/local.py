@@ -1,0 +1,181 @@
+"""The geometry of an immersion at given points: every row of the library's table of formulas.
+
+Notation: J the Jacobian of the local parametrization at N points, J = Q R thin, tangent vectors h
+and normals are ambient vectors of length n, coordinates a and b vectors of length d with h = J a.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from learnedmanifolds.charts.jet import Jet, Pairs
+
+# Up to this dimension all d (d + 1) / 2 second derivatives ride along with the Jacobian, for no
+# more than the 2 d passes that a Weingarten map takes by itself.
+_WHOLE_SECOND_DERIVATIVE = 3
+
+MAX_CONDITION = 1e10
+"""A Jacobian with a larger condition number counts as singular."""
+
+
+class SingularJacobianError(ValueError):
+    """The parametrization is not an immersion at a point."""
+
+
+class Parametrization(Protocol):
+    """What the geometry needs of a manifold: derivatives of a parametrization around points."""
+
+    dim: int
+
+    def jet(
+        self, coords: Tensor, chart: Tensor | int, tangents: Tensor, pairs: Pairs = ()
+    ) -> Jet:
+        """Value (N, n), first (T, N, n) and second derivatives (P, N, n) at coords (N, d)."""
+        ...
+
+
+class LocalGeometry:
+    """First- and second-order geometry at N points, the Jacobian computed once.
+
+    Parameters
+    ----------
+    source : Parametrization
+    coords : Tensor, shape (N, d)
+    chart : Tensor, shape (N,), or int
+        The chart of each point.
+
+    References
+    ----------
+    Absil, Mahony, Sepulchre, Optimization Algorithms on Matrix Manifolds, 2008, chapters 3 to 5;
+    Absil, Mahony, Trumpf, An extrinsic look at the Riemannian Hessian, 2013, for the Weingarten map.
+    """
+
+    def __init__(self, source: Parametrization, coords: Tensor, chart: Tensor | int) -> None:
+        self.source, self.coords, self.chart = source, coords, chart
+        self.dim = source.dim
+
+    @cached_property
+    def _jet(self) -> Jet:
+        d = self.dim
+        eye = torch.eye(d, dtype=self.coords.dtype, device=self.coords.device)
+        tangents = eye.unsqueeze(1).expand(d, *self.coords.shape)
+        pairs = [(i, j) for i in range(d) for j in range(i, d)]
+        whole = pairs if d <= _WHOLE_SECOND_DERIVATIVE else []
+        return self.source.jet(self.coords, self.chart, tangents, whole)
+
+    @property
+    def point(self) -> Tensor:
+        """The points, (N, n)."""
+        return self._jet.value
+
+    @cached_property
+    def jacobian(self) -> Tensor:
+        """J, (N, n, d)."""
+        return self._jet.first.permute(1, 2, 0)
+
+    @cached_property
+    def _factors(self) -> tuple[Tensor, Tensor]:
+        q, r = torch.linalg.qr(self.jacobian)
+        diagonal = r.diagonal(dim1=-2, dim2=-1).abs()
+        if bool((diagonal.amin(-1) * MAX_CONDITION <= diagonal.amax(-1)).any()):
+            worst = int((diagonal.amin(-1) / diagonal.amax(-1).clamp(min=1e-300)).argmin())
+            chart = self.chart if isinstance(self.chart, int) else int(self.chart[worst])
+            condition = float(torch.linalg.cond(self.jacobian[worst]))
+            raise SingularJacobianError(
+                f"The Jacobian is singular in chart {chart} at the coordinates "
+                f"{self.coords[worst].tolist()}: condition number {condition:.3g}, "
+                f"expected below {MAX_CONDITION:.0e}."
+            )
+        return q, r
+
+    @property
+    def tangent_basis(self) -> Tensor:
+        """Q, an orthonormal basis of every tangent space, (N, n, d)."""
+        return self._factors[0]
+
+    @cached_property
+    def metric(self) -> Tensor:
+        """G = J^T J, (N, d, d)."""
+        return self.jacobian.mT @ self.jacobian
+
+    @property
+    def volume_density(self) -> Tensor:
+        """sqrt(det G), (N,)."""
+        return self._factors[1].diagonal(dim1=-2, dim2=-1).prod(-1).abs()
+
+    @property
+    def condition_number(self) -> Tensor:
+        """Ratio of the extreme singular values of J, (N,)."""
+        return torch.linalg.cond(self.jacobian)
+
+    def project(self, vector: Tensor) -> Tensor:
+        """Orthogonal projection P v = Q Q^T v on the tangent spaces, (N, n)."""
+        return _apply(self.tangent_basis, self._along(vector))
+
+    def coordinates(self, tangent_vector: Tensor) -> Tensor:
+        """a = R^-1 Q^T h, the coordinates of (the tangent part of) vectors, (N, d)."""
+        rotated = self._along(tangent_vector).unsqueeze(-1)
+        return torch.linalg.solve_triangular(self._factors[1], rotated, upper=True).squeeze(-1)
+
+    def vector(self, coordinates: Tensor) -> Tensor:
+        """h = J a, (N, n)."""
+        return _apply(self.jacobian, coordinates)
+
+    def dual_vector(self, covector: Tensor) -> Tensor:
+        """The tangent vector J G^-1 c = Q R^-T c of a covector c in coordinates, (N, n)."""
+        solved = torch.linalg.solve_triangular(
+            self._factors[1].mT, covector.unsqueeze(-1), upper=False
+        )
+        return _apply(self.tangent_basis, solved.squeeze(-1))
+
+    def acceleration(self, a: Tensor, b: Tensor) -> Tensor:
+        """D2(a, b), the second derivative of the parametrization, (N, n)."""
+        if self._second is not None:
+            return torch.einsum("nijk,ni,nj->nk", self._second, a, b)
+        tangents = torch.stack([a, b])
+        return self.source.jet(self.coords, self.chart, tangents, [(0, 1)]).second[0]
+
+    def second_fundamental_form(self, a: Tensor, b: Tensor) -> Tensor:
+        """II(a, b) = (I - P) D2(a, b), (N, n)."""
+        acceleration = self.acceleration(a, b)
+        return acceleration - self.project(acceleration)
+
+    def weingarten(self, tangent_vector: Tensor, normal_vector: Tensor) -> Tensor:
+        """W(h, N) = Q R^-T c with c_i = <D2(a, e_i), N>, (N, n); only N's normal part counts."""
+        a = self.coordinates(tangent_vector)
+        normal = normal_vector - self.project(normal_vector)
+        if self._second is not None:
+            return self.dual_vector(torch.einsum("nijk,ni,nk->nj", self._second, a, normal))
+        d = self.dim
+        eye = torch.eye(d, dtype=a.dtype, device=a.device).unsqueeze(1).expand(d, *a.shape)
+        tangents = torch.cat([eye, a.unsqueeze(0)])
+        second = self.source.jet(
+            self.coords, self.chart, tangents, [(i, d) for i in range(d)]
+        ).second
+        return self.dual_vector(torch.einsum("ink,nk->ni", second, normal))
+
+    def riemannian_hessian(self, gradient: Tensor, hessian: Tensor, tangent_vector: Tensor) -> Tensor:
+        """P (Hess f [h]) + W(h, (I - P) grad f), from Euclidean derivatives of f, (N, n)."""
+        return self.project(hessian) + self.weingarten(tangent_vector, gradient)
+
+    @cached_property
+    def _second(self) -> Tensor | None:
+        d = self.dim
+        if d > _WHOLE_SECOND_DERIVATIVE:
+            return None
+        order = [
+            [d * i - i * (i - 1) // 2 + j - i for i, j in (sorted((p, q)) for q in range(d))]
+            for p in range(d)
+        ]
+        return self._jet.second[torch.tensor(order)].permute(2, 0, 1, 3)
+
+    def _along(self, vector: Tensor) -> Tensor:
+        return (vector.unsqueeze(-2) @ self.tangent_basis).squeeze(-2)
+
+
+def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
+    return (matrix @ vector.unsqueeze(-1)).squeeze(-1)

@@ -1,0 +1,210 @@
+"""A learned manifold for pymanopt."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from pymanopt.manifolds.manifold import RiemannianSubmanifold
+from torch import Tensor
+
+from learnedmanifolds._check import integer, one_of
+from learnedmanifolds.atlas import Atlas, Located
+from learnedmanifolds.charts.base import Charts
+from learnedmanifolds.geometry import RETRACTIONS, LocalGeometry, retraction_step
+from learnedmanifolds.manifolds.point import AtlasPoint
+from learnedmanifolds.transition import move
+
+
+class PymanoptManifold(RiemannianSubmanifold):
+    """An atlas, or a chart family, as a Riemannian submanifold of Euclidean space.
+
+    Points are NumPy arrays of the ambient shape (`AtlasPoint`) that remember their chart; any
+    other array that lies on the manifold is located first. Tangent vectors are ambient arrays.
+
+    Parameters
+    ----------
+    source : Atlas or Charts
+        Copied, and evaluated in float64 on the CPU, as pymanopt works.
+    retraction : {"second-order", "chart", "projection"}
+        See `learnedmanifolds.geometry.retraction_step`; "projection" is the nearest point of
+        ``point + tangent_vector``.
+    seed : int, optional
+        Seed of `random_point` and `random_tangent_vector`; fresh entropy by default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or value.
+    """
+
+    def __init__(
+        self,
+        source: Atlas | Charts,
+        retraction: str = "second-order",
+        seed: int | None = None,
+    ) -> None:
+        if isinstance(source, Charts):
+            source = Atlas(source)
+        if not isinstance(source, Atlas):
+            raise TypeError(f"source must be an Atlas or Charts, got {type(source).__name__}.")
+        self._retraction = one_of(retraction, "retraction", RETRACTIONS)
+        self.atlas = source.to(torch.float64).to("cpu")
+        if seed is not None:
+            integer(seed, "seed", minimum=0)
+        self._random = np.random.default_rng(seed)
+        super().__init__(
+            f"learned manifold of {self.atlas.n_charts} charts, dimension {self.atlas.dim}, "
+            f"in R^{self.atlas.ambient_shape}",
+            self.atlas.dim,
+        )
+
+    @property
+    def typical_dist(self) -> float:
+        """Half the diagonal of the cube that holds a sample: the manifold's size, in data units."""
+        points = self.atlas.sample(256, seed=0).flatten(1)
+        spread = points.amax(0) - points.amin(0)
+        return 0.5 * float(spread.norm())
+
+    def point(self, coords: np.ndarray, chart: int) -> AtlasPoint:
+        """The point with coordinates (d,) in a chart."""
+        located = Located(torch.tensor([chart]), self.atlas._coords(np.asarray(coords)[None]))
+        return self._place(located)
+
+    def locate(self, point: np.ndarray) -> AtlasPoint:
+        """The point of the manifold that an array stands for.
+
+        Raises
+        ------
+        ValueError
+            If the array has another shape, or is off the manifold by more than the tolerance.
+        """
+        x = self.atlas.flat(np.asarray(point)[None], "point")
+        found = self._place(self.atlas.nearest(x))
+        gap = float(np.linalg.norm(np.asarray(found) - np.asarray(point)))
+        if gap > self.atlas.tolerance:
+            raise ValueError(
+                f"point must be on the manifold: it is {gap:.3g} away from the nearest point, "
+                f"the tolerance is {self.atlas.tolerance:.3g}; atlas.project(point[None]) gives it."
+            )
+        return found
+
+    def inner_product(
+        self, point: np.ndarray, tangent_vector_a: np.ndarray, tangent_vector_b: np.ndarray
+    ) -> float:
+        """Euclidean inner product of the ambient vectors."""
+        return float(np.vdot(tangent_vector_a, tangent_vector_b))
+
+    def norm(self, point: np.ndarray, tangent_vector: np.ndarray) -> float:
+        """Euclidean norm of the ambient vector."""
+        return float(np.sqrt(np.vdot(tangent_vector, tangent_vector)))
+
+    def projection(self, point: np.ndarray, vector: np.ndarray) -> np.ndarray:
+        """Orthogonal projection of an ambient vector on the tangent space."""
+        return self._numpy(self._local(point).project(self._vector(vector)))
+
+    to_tangent_space = projection
+
+    def random_point(self) -> AtlasPoint:
+        """A random point: a chart by its weight, coordinates by its latent density."""
+        return self._place(self.atlas.sample_coords(1, int(self._random.integers(2**62))))
+
+    def random_tangent_vector(self, point: np.ndarray) -> np.ndarray:
+        """A tangent vector of norm 1, its direction uniform."""
+        local = self._local(point)
+        normal = torch.from_numpy(self._random.standard_normal((1, self.dim)))
+        direction = (local.tangent_basis @ normal.unsqueeze(-1)).squeeze(-1)
+        return self._numpy(direction / direction.norm())
+
+    def zero_vector(self, point: np.ndarray) -> np.ndarray:
+        """Zero of the tangent space."""
+        return np.zeros(self.atlas.ambient_shape)
+
+    def retraction(self, point: np.ndarray, tangent_vector: np.ndarray) -> AtlasPoint:
+        """The point reached along a tangent vector, through the charts that the step crosses."""
+        local = self._local(point)
+        vector = self._vector(tangent_vector)
+        if self._retraction == "projection":
+            return self._place(self.atlas.nearest(local.point + vector))
+        step = retraction_step(
+            local, local.coordinates(vector), order=2 if self._retraction == "second-order" else 1
+        )
+        located = Located(torch.tensor([local.chart]), local.coords)
+        return self._place(move(self.atlas, located, step))
+
+    def transport(
+        self, point_a: np.ndarray, point_b: np.ndarray, tangent_vector_a: np.ndarray
+    ) -> np.ndarray:
+        """Vector transport by projection on the tangent space at ``point_b``."""
+        return self.projection(point_b, tangent_vector_a)
+
+    def weingarten(
+        self, point: np.ndarray, tangent_vector: np.ndarray, normal_vector: np.ndarray
+    ) -> np.ndarray:
+        """Weingarten map of a normal vector applied to a tangent vector."""
+        local = self._local(point)
+        return self._numpy(
+            local.weingarten(self._vector(tangent_vector), self._vector(normal_vector))
+        )
+
+    def euclidean_to_riemannian_gradient(
+        self, point: np.ndarray, euclidean_gradient: np.ndarray
+    ) -> np.ndarray:
+        """P grad f."""
+        return self.projection(point, euclidean_gradient)
+
+    def euclidean_to_riemannian_hessian(
+        self,
+        point: np.ndarray,
+        euclidean_gradient: np.ndarray,
+        euclidean_hessian: np.ndarray,
+        tangent_vector: np.ndarray,
+    ) -> np.ndarray:
+        """P (Hess f [h]) + W(h, (I - P) grad f)."""
+        gradient, hessian, vector = (
+            self._vector(v) for v in (euclidean_gradient, euclidean_hessian, tangent_vector)
+        )
+        return self._numpy(self._local(point).riemannian_hessian(gradient, hessian, vector))
+
+    def dist(self, point_a: np.ndarray, point_b: np.ndarray) -> float:
+        """Euclidean distance in the ambient space, a lower bound of the geodesic distance."""
+        return float(np.linalg.norm(np.asarray(point_a) - np.asarray(point_b)))
+
+    def log(self, point_a: np.ndarray, point_b: np.ndarray) -> np.ndarray:
+        """The tangent part of ``point_b - point_a``: inverse of the projective retraction.
+
+        It is minus the gradient of half the squared `dist`, which is what pymanopt's
+        derivative-free optimizers need of the two; it is not the Riemannian logarithm.
+        """
+        return self.projection(point_a, np.asarray(point_b) - np.asarray(point_a))
+
+    def pair_mean(self, point_a: np.ndarray, point_b: np.ndarray) -> AtlasPoint:
+        """The point of the manifold nearest to the midpoint of the chord."""
+        middle = (np.asarray(point_a) + np.asarray(point_b)) / 2
+        return self._place(self.atlas.nearest(self._vector(middle)))
+
+    def _place(self, located: Located) -> AtlasPoint:
+        chart = int(located.chart[0])
+        value = self.atlas.charts.decode(located.coords, chart)
+        point = value.view(self.atlas.ambient_shape).numpy().view(AtlasPoint)
+        point.local = LocalGeometry(self.atlas, located.coords, chart)
+        return point
+
+    def _local(self, point: np.ndarray) -> LocalGeometry:
+        if isinstance(point, AtlasPoint) and point.local is not None:
+            if point.local.source is self.atlas:
+                return point.local
+        local = self.locate(point).local
+        if local is None:
+            raise ValueError("point could not be located.")
+        return local
+
+    def _vector(self, vector: np.ndarray) -> Tensor:
+        array = np.asarray(vector, dtype=np.float64)
+        if array.shape != self.atlas.ambient_shape:
+            raise ValueError(
+                f"vector must have the ambient shape {self.atlas.ambient_shape}, got {array.shape}."
+            )
+        return torch.from_numpy(array).view(1, -1)
+
+    def _numpy(self, vector: Tensor) -> np.ndarray:
+        return vector.view(self.atlas.ambient_shape).numpy()

@@ -1,0 +1,127 @@
+"""Steps across the charts of an atlas: to the border, into the next chart, along a boundary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from learnedmanifolds.geometry import LocalGeometry
+
+if TYPE_CHECKING:
+    from learnedmanifolds.atlas import Atlas, Located
+
+MIN_ENTRY_DEPTH = 0.05
+"""A chart is entered only where it holds the border point at least this deep (hysteresis)."""
+
+SHELL = 0.2
+"""Long steps that end in the outer shell of a box, where the latent density falls, change chart."""
+
+_LONG_STEP = 0.1
+_MAX_CROSSINGS = 24
+
+
+def move(atlas: Atlas, located: Located, step: Tensor) -> Located:
+    """End of a step in coordinates, walked through the charts that it crosses.
+
+    Inside the box it is an addition. A step that leaves the box walks to the border; there the
+    chart that holds the border point most deeply, among those that reproduce it within the atlas'
+    tolerance, takes over, and the rest of the tangent vector is carried into it by projection.
+    Where no chart does, the manifold ends: the step slides on along the face of the box.
+
+    A long step that ends in the shell of the box near its border also moves on to a chart that
+    holds the end much more deeply; a short one stays, so that a line search that converges near
+    the border never sees two charts.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    located : Located
+        Charts (N,) and coordinates (N, d) of the starts, inside the boxes.
+    step : Tensor, shape (N, d)
+
+    Returns
+    -------
+    Located
+    """
+    end = located.coords + step
+    reach = end.abs().amax(-1)
+    if float(reach.max()) <= 1 - SHELL:
+        return type(located)(located.chart, end)
+    long = step.abs().amax(-1) > _LONG_STEP
+    chart, coords, rest = located.chart.clone(), located.coords.clone(), step.clone()
+    active = reach > 1
+    coords[~active] = end[~active]
+    for _ in range(_MAX_CROSSINGS):
+        if not bool(active.any()):
+            break
+        index = active.nonzero().squeeze(-1)
+        at, k, part = coords[index], chart[index], rest[index]
+        fraction = _exit_fraction(at, part).unsqueeze(-1)
+        at = (at + fraction * part).clamp(-1, 1)
+        part = (1 - fraction) * part
+        local = LocalGeometry(atlas, at, k)
+        entered, new_chart, new_coords = _deepest_other(atlas, local.point, k)
+        entered &= ~_blocked_inside(at, part)
+        # Those that go on in another chart carry the rest of the tangent vector with them.
+        if bool(entered.any()):
+            there = LocalGeometry(atlas, new_coords[entered], new_chart[entered])
+            part[entered] = there.coordinates(local.vector(part)[entered])
+            at[entered], k[entered] = new_coords[entered], new_chart[entered]
+        if not bool(entered.all()):
+            part[~entered] = _slide(local.metric, at, part)[~entered]
+        coords[index], chart[index], rest[index] = at, k, part
+        target = at + part
+        done = (target.abs().amax(-1) <= 1) | (part.abs().amax(-1) < 1e-14)
+        coords[index[done]] = target[done].clamp(-1, 1)
+        active[index[done]] = False
+    _leave_shell(atlas, chart, coords, located.chart, long)
+    return type(located)(chart, coords)
+
+
+def _exit_fraction(coords: Tensor, step: Tensor) -> Tensor:
+    """Largest s in [0, 1] with coords + s * step in the box, (N,)."""
+    room = torch.where(step > 0, 1 - coords, 1 + coords)
+    ratio = torch.where(step == 0, torch.inf, room / step.abs().clamp(min=1e-300))
+    return ratio.amin(-1).clamp(0, 1)
+
+
+def _blocked_inside(coords: Tensor, step: Tensor) -> Tensor:
+    """Whether the rest of a step no longer presses against the border it stands at."""
+    return ((coords + step).abs() <= 1).all(-1)
+
+
+def _deepest_other(atlas: Atlas, x: Tensor, chart: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Whether another chart holds each point deep enough, which, and where."""
+    coords, error = atlas.claims(x)
+    depth = 1 - coords.abs().amax(-1)
+    depth = torch.where(error <= atlas.tolerance, depth, -torch.inf)
+    rows = torch.arange(len(x), device=x.device)
+    depth[chart, rows] = -torch.inf
+    best, new_chart = depth.max(0)
+    return best >= MIN_ENTRY_DEPTH, new_chart, coords[new_chart, rows]
+
+
+def _slide(metric: Tensor, coords: Tensor, step: Tensor) -> Tensor:
+    """Part of steps along the faces that they press against: nearest in the metric, (N, d)."""
+    held = ((coords >= 1 - 1e-12) & (step > 0)) | ((coords <= -1 + 1e-12) & (step < 0))
+    free = (~held).to(step.dtype)
+    target = (metric @ step.unsqueeze(-1)).squeeze(-1) * free
+    restricted = metric * free.unsqueeze(-1) * free.unsqueeze(-2) + torch.diag_embed(1 - free)
+    return torch.linalg.solve(restricted, target) * free
+
+
+def _leave_shell(
+    atlas: Atlas, chart: Tensor, coords: Tensor, start_chart: Tensor, long: Tensor
+) -> None:
+    """Move ends of long steps in the shell of their box to a chart that holds them deeper."""
+    depth = 1 - coords.abs().amax(-1)
+    index = (long & (depth < SHELL) & (chart == start_chart)).nonzero().squeeze(-1)
+    if not len(index):
+        return
+    points = atlas.decode(coords[index], chart[index]).flatten(1)
+    entered, new_chart, new_coords = _deepest_other(atlas, points, chart[index])
+    entered &= 1 - new_coords.abs().amax(-1) > SHELL
+    chart[index[entered]] = new_chart[entered]
+    coords[index[entered]] = new_coords[entered]
