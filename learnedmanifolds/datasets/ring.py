@@ -51,7 +51,7 @@ class Ring(ToyManifold):
         return self._even(unit)
 
     def _even(self, unit: torch.Tensor) -> torch.Tensor:
-        radius = torch.lerp(unit.new_tensor(self.inner**2), self.outer**2, unit[:, :1]).sqrt()
+        radius = (self.inner**2 + (self.outer**2 - self.inner**2) * unit[:, :1]).sqrt()
         return radius * polar(2 * math.pi * unit[:, 1])
 
     def _nearest(self, x: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,9 @@ from torch import Tensor
 # A chunk of the distance matrix, in entries; keeps neighbour searches within tens of megabytes.
 _CHUNK = 4_000_000
 
+CELL_MARGIN = 1.25
+"""Overlap of the cells that the charts are seeded on, relative to the distance to the centres."""
+
 
 class Patches(NamedTuple):
     """Flat discs that cover the data: centres (M, n), orthonormal bases (M, n, d), radii (M,)."""
@@ -47,7 +50,10 @@ def neighbours(x: Tensor, centers: Tensor, count: int) -> Tensor:
 def geodesic_cells(
     x: Tensor, count: int, generator: torch.Generator, n_nodes: int = 1024, n_neighbours: int = 8
 ) -> tuple[Tensor, Tensor]:
-    """Centres (count, n), data points, and the cell (N,) of every point: k-medoids along the data.
+    """Centres (count, n), data points, and overlapping cells (count, N): k-medoids along the data.
+
+    A cell holds the points that are at most `CELL_MARGIN` times as far from its centre as from the
+    nearest one.
 
     Distances are shortest paths in a neighbour graph of a subsample, so that a cell is a disc of
     the manifold, never a sector of a tube or two sheets that come near; separate components lie at
@@ -76,9 +82,9 @@ def geodesic_cells(
         if torch.equal(moved, medoids):
             break
         medoids = moved
-    owner = paths[medoids].argmin(0)
-    cells = owner.to(x.device)[_nearest(x, nodes.to(x))]
-    return nodes[medoids].to(x), cells
+    distance = paths[medoids]
+    members = distance <= CELL_MARGIN * distance.amin(0)
+    return nodes[medoids].to(x), members.to(x.device)[:, _nearest(x, nodes.to(x))]
 
 
 def principal_frames(x: Tensor, cells: Tensor, centers: Tensor) -> Tensor:
@@ -89,7 +95,7 @@ def principal_frames(x: Tensor, cells: Tensor, centers: Tensor) -> Tensor:
     """
     frames = []
     for k, center in enumerate(centers):
-        own = x[cells == k]
+        own = x[cells[k]]
         near = (own - center).square().sum(-1).topk(min(200, len(own)), largest=False).indices
         centred = own[near] - own[near].mean(0)
         frames.append(torch.linalg.eigh(centred.mT @ centred).eigenvectors.flip(-1))

@@ -85,8 +85,8 @@ class AtlasTraining(lightning.LightningModule):
     ----------
     charts : FlowCharts
     x : Tensor, shape (N, n)
-    cells : Tensor, shape (N,)
-        The chart that each point belongs to in the seeding stage.
+    cells : Tensor, shape (K, N), bool
+        The points that each chart is seeded on.
     noise_std : float
         sigma_x, in the units of x.
     schedule : Schedule
@@ -115,7 +115,7 @@ class AtlasTraining(lightning.LightningModule):
         self._data = (x, cells)
         self._patches = make_patches(x, charts.dim, generator)
         self._frozen: Tensor | None = None
-        self._overlap_noise = noise_std
+        self.overlap_noise = noise_std
         self.history: dict[str, list[float]] = {"step": [], "loss": []}
 
     @property
@@ -130,12 +130,12 @@ class AtlasTraining(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resumed run needs beside the weights."""
-        checkpoint["frozen_weights"] = (self._frozen, self._overlap_noise)
+        checkpoint["frozen_weights"] = (self._frozen, self.overlap_noise)
         checkpoint["history"] = self.history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore it."""
-        self._frozen, self._overlap_noise = checkpoint["frozen_weights"]
+        self._frozen, self.overlap_noise = checkpoint["frozen_weights"]
         self.history = checkpoint["history"]
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
@@ -167,9 +167,8 @@ class AtlasTraining(lightning.LightningModule):
 
     def _seeding_loss(self, generator: torch.Generator, done: float) -> Tensor:
         x, cells = self._data
-        members = cells == torch.arange(self.charts.n_charts, device=self.device).unsqueeze(1)
         pick = torch.multinomial(
-            members.float(), self.schedule.batch_size // 2, True, generator=generator
+            cells.float(), self.schedule.batch_size // 2, True, generator=generator
         )
         noise = self._noise(pick.shape[1], generator)
         losses, _ = negative_elbo(self.charts, x[pick], self.noise_std, noise)
@@ -192,7 +191,7 @@ class AtlasTraining(lightning.LightningModule):
         x, weights = self._data[0], self._frozen
         pick = torch.multinomial(weights, self.schedule.batch_size, True, generator=generator)
         noise = self._noise(pick.shape[1], generator)
-        losses, _ = negative_elbo(self.charts, x[pick], self._overlap_noise, noise)
+        losses, _ = negative_elbo(self.charts, x[pick], self.overlap_noise, noise)
         share = self.log_weights.detach().exp()
         loss = (share * losses.mean(1)).sum()
         return loss + self._box_loss(generator, share)
@@ -205,16 +204,16 @@ class AtlasTraining(lightning.LightningModule):
         points = self.charts.decode(t)
         flat = points.flatten(0, 1)
         excess = self._patches.excess(flat).view(points.shape[:2])
-        box = (share * excess.mean(1)).sum() / (2 * self._overlap_noise**2)
+        box = (share * excess.mean(1)).sum() / (2 * self.overlap_noise**2)
         few = points[:, : max(8, size // self.charts.n_charts)].flatten(0, 1)
         coords = self.charts.encode(few)
         again = self.charts.decode(coords)
         error = (again - few).square().sum(-1)
         holds = (coords.detach().abs().amax(-1) <= 1) * torch.exp(
-            -error.detach() / (2 * (5 * self._overlap_noise) ** 2)
+            -error.detach() / (2 * (5 * self.overlap_noise) ** 2)
         )
         weights = holds / holds.sum(0, keepdim=True).clamp(min=1)
-        agreement = consensus_loss(again, weights, self._overlap_noise)
+        agreement = consensus_loss(again, weights, self.overlap_noise)
         return self.schedule.box_weight * box + self.schedule.consensus_weight * agreement
 
     @torch.no_grad()
@@ -227,7 +226,7 @@ class AtlasTraining(lightning.LightningModule):
             for part in x.split(4096)
         ]
         self._frozen = torch.cat(parts, dim=1)
-        self._overlap_noise = min(self.noise_std, self._residual(x))
+        self.overlap_noise = min(self.noise_std, self._residual(x))
         self.logits.copy_(self._frozen.mean(1).log())
         self.logits.requires_grad_(False)
 

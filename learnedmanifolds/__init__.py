@@ -1,0 +1,62 @@
+"""Trained decoders as Riemannian manifolds for pymanopt, geomstats and geoopt."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from learnedmanifolds import charts, datasets, geometry, inverse, plot
+    from learnedmanifolds.atlas import Atlas
+    from learnedmanifolds.inverse import InverseProblem, compare, operators, solve
+    from learnedmanifolds.io import load
+    from learnedmanifolds.manifolds import PymanoptManifold
+    from learnedmanifolds.models import MixtureVAE
+
+__version__ = "0.1.0"
+
+# Heavy packages (pymanopt, Lightning, scikit-learn) are imported when a name is first used.
+_HOMES = {
+    "Atlas": "learnedmanifolds.atlas",
+    "InverseProblem": "learnedmanifolds.inverse",
+    "MixtureVAE": "learnedmanifolds.models",
+    "PymanoptManifold": "learnedmanifolds.manifolds",
+    "charts": "",
+    "compare": "learnedmanifolds.inverse",
+    "datasets": "",
+    "geometry": "",
+    "inverse": "",
+    "load": "learnedmanifolds.io",
+    "operators": "learnedmanifolds.inverse",
+    "plot": "",
+    "solve": "learnedmanifolds.inverse",
+}
+
+__all__ = [
+    "Atlas",
+    "InverseProblem",
+    "MixtureVAE",
+    "PymanoptManifold",
+    "charts",
+    "compare",
+    "datasets",
+    "geometry",
+    "inverse",
+    "load",
+    "operators",
+    "plot",
+    "solve",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'learnedmanifolds' has no attribute {name!r}")
+    home = _HOMES[name]
+    if not home:
+        return importlib.import_module(f"learnedmanifolds.{name}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

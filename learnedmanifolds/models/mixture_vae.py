@@ -1,0 +1,271 @@
+"""Mixture of variational autoencoders with injective decoders: learns an atlas from data."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from torch import Tensor
+
+from learnedmanifolds._check import ArrayLike, as_tensor, integer, non_negative, positive
+from learnedmanifolds.atlas import Atlas, Located
+from learnedmanifolds.charts.flow import FlowCharts
+from learnedmanifolds.models.losses import LATENT_NOISE
+from learnedmanifolds.models.patches import geodesic_cells, neighbours, principal_frames
+from learnedmanifolds.models.training import AtlasTraining, Schedule
+
+_EPOCH = 50
+"""Steps between two checkpoints; an epoch, to Lightning."""
+
+
+class MixtureVAE(BaseEstimator):  # type: ignore[misc]
+    """Learn a data manifold of any topology as an atlas of K charts of dimension d.
+
+    Every chart is a variational autoencoder whose decoder is injective and whose encoder is its
+    exact left inverse; the mixture is trained by a lower bound of the log-likelihood, then charts
+    are made to overlap, to agree where they do, and to keep their whole box on the data.
+
+    Parameters
+    ----------
+    n_charts : int
+        K, at least 1; a closed manifold needs at least 2, more for an even cover.
+    dim : int
+        d, at least 1, at most the number of features.
+    noise_std : float, optional
+        Standard deviation sigma_x of the data around the manifold, in the units of the data; by
+        default measured as the residual of local principal components.
+    hidden, n_blocks, n_latent_blocks : int
+        Size of the networks, see `FlowCharts`.
+    schedule : Schedule, optional
+        Steps, rates and weights of the training stages.
+    max_restarts : int
+        How often a training that left dead or folded charts, or data uncovered, is repeated from
+        another seed; the best is kept.
+    checkpoint_dir : str or Path, optional
+        Folder for checkpoints. `fit` resumes from the last one there, to the weights of an
+        uninterrupted run; give a new folder for new data or other parameters.
+    accelerator : str
+        Passed to Lightning: "auto" takes a GPU if there is one.
+    verbose : bool
+        Whether to show a progress bar.
+    random_state : int, optional
+        The same seed gives the same weights on one machine.
+
+    Attributes
+    ----------
+    atlas_ : Atlas
+        The learned manifold, float32.
+    quality_ : Quality
+        Its figures on (at most 4,096 of) the training data.
+    history_ : dict
+        Steps and losses of the kept training, and the seeds of all.
+    n_features_in_ : int
+
+    References
+    ----------
+    Alberti, Hertrich, Santacesaria, Sciutto, JMLR 25(202), 2024, arXiv 2303.15244.
+    """
+
+    def __init__(
+        self,
+        n_charts: int = 4,
+        dim: int = 1,
+        noise_std: float | None = None,
+        hidden: int = 64,
+        n_blocks: int = 5,
+        n_latent_blocks: int = 3,
+        schedule: Schedule | None = None,
+        max_restarts: int = 1,
+        checkpoint_dir: str | Path | None = None,
+        accelerator: str = "auto",
+        verbose: bool = False,
+        random_state: int | None = None,
+    ) -> None:
+        self.n_charts = n_charts
+        self.dim = dim
+        self.noise_std = noise_std
+        self.hidden = hidden
+        self.n_blocks = n_blocks
+        self.n_latent_blocks = n_latent_blocks
+        self.schedule = schedule
+        self.max_restarts = max_restarts
+        self.checkpoint_dir = checkpoint_dir
+        self.accelerator = accelerator
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, x: ArrayLike, y: object = None) -> Self:
+        """Learn the atlas of the points x, (N, n); y is ignored.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is not a finite array of at least two features, a parameter is out of range, dim
+            exceeds the number of features, or there are fewer points than charts.
+        """
+        data = self._check(x)
+        seed = self.random_state
+        if seed is None:
+            seed = int(torch.empty((), dtype=torch.int64).random_(2**31).item())
+        best: tuple[tuple[bool, float], Atlas, Any, dict[str, Any]] | None = None
+        seeds = []
+        for restart in range(self.max_restarts + 1):
+            seeds.append(seed + 7919 * restart)
+            atlas, history = self._train(data, seeds[-1], restart)
+            quality = atlas.quality(data[:4096])
+            rank = (quality.healthy, quality.coverage)
+            if best is None or rank > best[0]:
+                best = (rank, atlas, quality, history)
+            if quality.healthy:
+                break
+        if best is None:
+            raise RuntimeError("no training ran")
+        _, self.atlas_, self.quality_, history = best
+        self.history_ = {**history, "seeds": seeds}
+        self.n_features_in_ = data.shape[1]
+        if not self.quality_.healthy:
+            warnings.warn(
+                f"The atlas has dead charts {list(self.quality_.dead_charts)}, folded shares "
+                f"{[round(f, 3) for f in self.quality_.folded]}, coverage "
+                f"{self.quality_.coverage:.3f} after {len(seeds)} trainings; try another n_charts "
+                f"or random_state, or a longer schedule.",
+                stacklevel=2,
+            )
+        return self
+
+    def _check(self, x: ArrayLike) -> Tensor:
+        data = as_tensor(x, "x", shape=(None, None), allow_empty=False).detach().float()
+        integer(self.n_charts, "n_charts", minimum=1)
+        integer(self.dim, "dim", minimum=1)
+        for name in ("hidden", "n_blocks"):
+            integer(getattr(self, name), name, minimum=1)
+        for name in ("n_latent_blocks", "max_restarts"):
+            integer(getattr(self, name), name, minimum=0)
+        if self.random_state is not None:
+            integer(self.random_state, "random_state", minimum=0)
+        if self.noise_std is not None:
+            positive(self.noise_std, "noise_std")
+        if data.shape[1] < 2:
+            raise ValueError(f"x must have at least 2 features, got shape {tuple(data.shape)}.")
+        if self.dim > data.shape[1]:
+            raise ValueError(
+                f"dim must be at most the number of features {data.shape[1]}, got {self.dim}."
+            )
+        if len(data) < max(32, self.n_charts * (self.dim + 2)):
+            raise ValueError(
+                f"x must have at least {max(32, self.n_charts * (self.dim + 2))} points for "
+                f"n_charts={self.n_charts} and dim={self.dim}, got {len(data)}."
+            )
+        non_negative(float((data - data.mean(0)).abs().max()), "x")
+        if bool((data == data[0]).all()):
+            raise ValueError("x must hold different points, got the same one in every row.")
+        return data
+
+    def _train(self, x: Tensor, seed: int, restart: int) -> tuple[Atlas, dict[str, Any]]:
+        import lightning
+        from lightning.pytorch.callbacks import ModelCheckpoint
+
+        schedule = self.schedule or Schedule()
+        generator = torch.Generator().manual_seed(seed)
+        centers, cells = geodesic_cells(x, self.n_charts, generator)
+        charts = FlowCharts(
+            self.n_charts,
+            self.dim,
+            x.shape[1],
+            hidden=self.hidden,
+            n_blocks=self.n_blocks,
+            n_latent_blocks=self.n_latent_blocks,
+            seed=seed,
+        )
+        charts.center.copy_(centers.unsqueeze(1))
+        charts.frame.copy_(principal_frames(x, cells, centers))
+        charts.radius.fill_(float((x - x.mean(0)).square().sum(-1).mean().sqrt()))
+        noise_std = self.noise_std or local_noise(x, self.dim)
+        module = AtlasTraining(charts, x, cells, noise_std, schedule, seed)
+        callbacks: list[Any] = []
+        resume = None
+        if self.checkpoint_dir is not None:
+            folder = Path(self.checkpoint_dir) / f"run-{restart}"
+            last = folder / "last.ckpt"
+            resume = str(last) if last.exists() else None
+            callbacks.append(
+                ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_epochs=1)
+            )
+        logger = logging.getLogger("lightning.pytorch")
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
+            with warnings.catch_warnings():
+                # Advice on data loaders and loggers, of which this training needs none.
+                warnings.filterwarnings("ignore", module="lightning|pytorch_lightning|torch")
+                trainer = lightning.Trainer(
+                    max_steps=schedule.n_steps,
+                    max_epochs=-1,
+                    accelerator=self.accelerator,
+                    devices=1,
+                    logger=False,
+                    callbacks=callbacks,
+                    enable_checkpointing=bool(callbacks),
+                    enable_progress_bar=self.verbose,
+                    enable_model_summary=False,
+                    gradient_clip_val=schedule.clip,
+                )
+                steps = torch.utils.data.DataLoader(range(_EPOCH))  # type: ignore[arg-type]
+                trainer.fit(module, steps, ckpt_path=resume)
+        finally:
+            logger.setLevel(level)
+        module.cpu()
+        atlas = Atlas(charts, module.log_weights.detach().exp(), module.overlap_noise)
+        return atlas, module.history
+
+    def score(self, x: ArrayLike, y: object = None) -> float:
+        """Mean lower bound of the log-likelihood of points (N, n), in nats; larger is better."""
+        atlas = self._fitted()
+        flat = atlas.flat(x)
+        claims = torch.logsumexp(atlas._log_claims(flat, prior=True), dim=0).mean()
+        sigma, n, d = atlas.noise_std, flat.shape[1], atlas.dim
+        gaussian = -0.5 * n * math.log(2 * math.pi * sigma**2)
+        entropy = 0.5 * d * math.log(2 * math.pi * math.e * LATENT_NOISE**2)
+        return float(claims) + gaussian + entropy
+
+    def sample(self, n: int, seed: int | None = None) -> Tensor:
+        """Draw points (n, n_features) of the learned manifold."""
+        return self._fitted().sample(n, seed)
+
+    def transform(self, x: ArrayLike) -> Located:
+        """Chart (N,) and coordinates (N, d) of points (N, n_features)."""
+        return self._fitted().locate(x)
+
+    def inverse_transform(self, located: tuple[ArrayLike, ArrayLike]) -> Tensor:
+        """Points (N, n_features) of charts (N,) and coordinates (N, d)."""
+        chart, coords = located
+        return self._fitted().decode(coords, chart)
+
+    def _fitted(self) -> Atlas:
+        if not hasattr(self, "atlas_"):
+            raise NotFittedError("This MixtureVAE is not fitted; call fit(x) first.")
+        atlas: Atlas = self.atlas_
+        return atlas
+
+
+def local_noise(x: Tensor, dim: int) -> float:
+    """Residual of local principal components: the data's spread around a d-dimensional manifold.
+
+    Root mean square, in a normal direction, of the 60 nearest neighbours of 512 points about their
+    best d-dimensional plane; at least a thousandth of the data's spread.
+    """
+    centers = x[:: max(1, len(x) // 512)][:512]
+    near = x[neighbours(x, centers, min(60, len(x)))]
+    centred = near - near.mean(1, keepdim=True)
+    values = torch.linalg.svdvals(centred).square()
+    count, n = near.shape[1], x.shape[1]
+    freedom = max(1, count - 1 - dim)
+    residual = values[:, dim:].sum(-1) / freedom / max(1, n - dim)
+    floor = 1e-3 * float((x - x.mean(0)).square().sum(-1).mean().sqrt())
+    return max(float(residual.median().sqrt()), floor)
