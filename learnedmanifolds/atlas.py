@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -41,8 +42,8 @@ class Atlas:
     noise_std : float
         Standard deviation sigma_x of the data around the manifold, in the units of the data.
     tolerance : float, optional
-        How far a chart's reconstruction of a point may be off for the chart to hold the point;
-        five times `noise_std` by default.
+        How far a chart's reconstruction of a point may be off for the chart to hold the point; by
+        default (sqrt(n - d) + 4) `noise_std`, which Gaussian noise of that size rarely exceeds.
 
     Raises
     ------
@@ -61,7 +62,8 @@ class Atlas:
             raise TypeError(f"charts must be a Charts object, got {type(charts).__name__}.")
         self.charts = copy.deepcopy(charts).requires_grad_(False).eval()
         self.noise_std = positive(noise_std, "noise_std")
-        self.tolerance = positive(5 * noise_std if tolerance is None else tolerance, "tolerance")
+        usual = (math.sqrt(max(0, charts.n_ambient - charts.dim)) + 4) * self.noise_std
+        self.tolerance = positive(usual if tolerance is None else tolerance, "tolerance")
         shares = torch.ones(charts.n_charts) if weights is None else as_tensor(weights, "weights")
         shares = as_tensor(shares, "weights", shape=(charts.n_charts,))
         if bool((shares < 0).any()) or float(shares.sum()) <= 0:
@@ -85,7 +87,7 @@ class Atlas:
 
     @property
     def dtype(self) -> torch.dtype:
-        """dtype of the parameters; points are computed in it."""
+        """Dtype of the parameters; points are computed in it."""
         return next((p.dtype for p in self.charts.state_dict().values()), torch.float64)
 
     @property
@@ -96,7 +98,7 @@ class Atlas:
     def to(self, target: torch.dtype | torch.device | str) -> Self:
         """A copy in another dtype or on another device."""
         other = copy.copy(self)
-        other.charts = copy.deepcopy(self.charts).to(target)  # type: ignore[call-overload]
+        other.charts = copy.deepcopy(self.charts).to(target)
         other.weights = self.weights.to(target)
         return other
 
@@ -117,9 +119,7 @@ class Atlas:
         flat, charts = self.flat(x), self._chart(chart)
         return _by_chart(self.n_charts, charts, (flat,), lambda k, y: self.charts.encode(y, k))
 
-    def jet(
-        self, coords: Tensor, chart: Tensor | int, tangents: Tensor, pairs: Pairs = ()
-    ) -> Jet:
+    def jet(self, coords: Tensor, chart: Tensor | int, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """Derivatives of the decoder, see `Charts.jet`; points may be in different charts."""
         if isinstance(chart, int):
             return self.charts.jet(coords, chart, tangents, pairs)

@@ -100,7 +100,8 @@ class SphereCharts(AnalyticCharts):
 
     def encode_one(self, x: Tensor, chart: int) -> Tensor:
         """See `AnalyticCharts.encode_one`; a point off the sphere is first scaled onto it."""
-        x = x / x.norm(dim=-1, keepdim=True)
+        # Every point of the sphere is nearest to its centre; the one with coordinate 0 stands for them.
+        x = x / x.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
         height = x[..., -1:] if chart == 0 else -x[..., -1:]
         # At the chart's own pole the coordinate is infinite; a huge one stands for it.
         return x[..., :-1] / (1 - height).clamp(min=1e-12) / self.extent

@@ -109,6 +109,11 @@ class CouplingStack(nn.Module):
         self._views.clear()
         return super()._apply(fn, recurse)
 
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        # load_state_dict(assign=True) puts other tensors in the place of the parameters.
+        self._views.clear()
+        super()._load_from_state_dict(*args, **kwargs)
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_views": {}}
 

@@ -29,11 +29,12 @@ class SingularJacobianError(ValueError):
 class Parametrization(Protocol):
     """What the geometry needs of a manifold: derivatives of a parametrization around points."""
 
-    dim: int
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        ...
 
-    def jet(
-        self, coords: Tensor, chart: Tensor | int, tangents: Tensor, pairs: Pairs = ()
-    ) -> Jet:
+    def jet(self, coords: Tensor, chart: Tensor | int, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """Value (N, n), first (T, N, n) and second derivatives (P, N, n) at coords (N, d)."""
         ...
 
@@ -117,12 +118,12 @@ class LocalGeometry:
         return _apply(self.tangent_basis, self._along(vector))
 
     def coordinates(self, tangent_vector: Tensor) -> Tensor:
-        """a = R^-1 Q^T h, the coordinates of (the tangent part of) vectors, (N, d)."""
+        """A = R^-1 Q^T h, the coordinates of (the tangent part of) vectors, (N, d)."""
         rotated = self._along(tangent_vector).unsqueeze(-1)
         return torch.linalg.solve_triangular(self._factors[1], rotated, upper=True).squeeze(-1)
 
     def vector(self, coordinates: Tensor) -> Tensor:
-        """h = J a, (N, n)."""
+        """H = J a, (N, n)."""
         return _apply(self.jacobian, coordinates)
 
     def dual_vector(self, covector: Tensor) -> Tensor:
@@ -158,7 +159,9 @@ class LocalGeometry:
         ).second
         return self.dual_vector(torch.einsum("ink,nk->ni", second, normal))
 
-    def riemannian_hessian(self, gradient: Tensor, hessian: Tensor, tangent_vector: Tensor) -> Tensor:
+    def riemannian_hessian(
+        self, gradient: Tensor, hessian: Tensor, tangent_vector: Tensor
+    ) -> Tensor:
         """P (Hess f [h]) + W(h, (I - P) grad f), from Euclidean derivatives of f, (N, n)."""
         return self.project(hessian) + self.weingarten(tangent_vector, gradient)
 

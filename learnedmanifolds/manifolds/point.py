@@ -25,9 +25,7 @@ class AtlasPoint(np.ndarray):
     def __array_finalize__(self, obj: Any) -> None:
         self.local = None
 
-    def __array_wrap__(
-        self, array: Any, context: Any = None, return_scalar: bool = False
-    ) -> Any:
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
         return array[()] if return_scalar else np.asarray(array)
 
     @property

@@ -6,6 +6,8 @@ for the K charts in one batched call; points are (N, n) or (K, N, n), results (K
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,24 @@ def negative_elbo(
     reconstruction = charts.decode_base(z)
     error = (x - reconstruction).square().sum(-1) / (2 * noise_std**2)
     return error - charts.base_prior(z)[0], reconstruction
+
+
+def evidence_lower_bound(charts: FlowCharts, x: Tensor, noise_std: float) -> Tensor:
+    """The evidence lower bound of every chart with all its constants, (K, N), in nats.
+
+    E log p(x | z) + log p(z) - log q(z | x) with z = E(x) + sigma_z eps. The expectation over eps
+    is by the spherical cubature of degree 3, so the value is deterministic.
+    """
+    d, n = charts.dim, x.shape[-1]
+    z = charts.encode_base(x)
+    total = torch.zeros(z.shape[:-1], dtype=x.dtype, device=x.device)
+    for node in math.sqrt(d) * LATENT_NOISE * torch.eye(d, dtype=x.dtype, device=x.device):
+        for at in (z + node, z - node):
+            error = (x - charts.decode_base(at)).square().sum(-1) / (2 * noise_std**2)
+            total += charts.base_prior(at)[0] - error
+    gaussian = -0.5 * n * math.log(2 * math.pi * noise_std**2)
+    entropy = 0.5 * d * math.log(2 * math.pi * math.e * LATENT_NOISE**2)
+    return total / (2 * d) + gaussian + entropy
 
 
 def mixture_loss(losses: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import warnings
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +15,7 @@ from torch import Tensor
 from learnedmanifolds._check import ArrayLike, as_tensor, integer, non_negative, positive
 from learnedmanifolds.atlas import Atlas, Located
 from learnedmanifolds.charts.flow import FlowCharts
-from learnedmanifolds.models.losses import LATENT_NOISE
+from learnedmanifolds.models.losses import evidence_lower_bound
 from learnedmanifolds.models.patches import geodesic_cells, neighbours, principal_frames
 from learnedmanifolds.models.training import AtlasTraining, Schedule
 
@@ -24,7 +23,7 @@ _EPOCH = 50
 """Steps between two checkpoints; an epoch, to Lightning."""
 
 
-class MixtureVAE(BaseEstimator):  # type: ignore[misc]
+class MixtureVAE(BaseEstimator):
     """Learn a data manifold of any topology as an atlas of K charts of dimension d.
 
     Every chart is a variational autoencoder whose decoder is injective and whose encoder is its
@@ -216,7 +215,7 @@ class MixtureVAE(BaseEstimator):  # type: ignore[misc]
                     enable_model_summary=False,
                     gradient_clip_val=schedule.clip,
                 )
-                steps = torch.utils.data.DataLoader(range(_EPOCH))  # type: ignore[arg-type]
+                steps: Any = torch.utils.data.DataLoader(range(_EPOCH))  # type: ignore[arg-type]
                 trainer.fit(module, steps, ckpt_path=resume)
         finally:
             logger.setLevel(level)
@@ -228,11 +227,8 @@ class MixtureVAE(BaseEstimator):  # type: ignore[misc]
         """Mean lower bound of the log-likelihood of points (N, n), in nats; larger is better."""
         atlas = self._fitted()
         flat = atlas.flat(x)
-        claims = torch.logsumexp(atlas._log_claims(flat, prior=True), dim=0).mean()
-        sigma, n, d = atlas.noise_std, flat.shape[1], atlas.dim
-        gaussian = -0.5 * n * math.log(2 * math.pi * sigma**2)
-        entropy = 0.5 * d * math.log(2 * math.pi * math.e * LATENT_NOISE**2)
-        return float(claims) + gaussian + entropy
+        bound = evidence_lower_bound(self._charts(), flat, atlas.noise_std)
+        return float(torch.logsumexp(atlas.weights.log().unsqueeze(-1) + bound, dim=0).mean())
 
     def sample(self, n: int, seed: int | None = None) -> Tensor:
         """Draw points (n, n_features) of the learned manifold."""
@@ -246,6 +242,12 @@ class MixtureVAE(BaseEstimator):  # type: ignore[misc]
         """Points (N, n_features) of charts (N,) and coordinates (N, d)."""
         chart, coords = located
         return self._fitted().decode(coords, chart)
+
+    def _charts(self) -> FlowCharts:
+        charts = self._fitted().charts
+        if not isinstance(charts, FlowCharts):
+            raise TypeError(f"atlas_ must have FlowCharts, got {type(charts).__name__}.")
+        return charts
 
     def _fitted(self) -> Atlas:
         if not hasattr(self, "atlas_"):

@@ -10,6 +10,8 @@ from torch import Tensor
 # A chunk of the distance matrix, in entries; keeps neighbour searches within tens of megabytes.
 _CHUNK = 4_000_000
 
+_MEDOID_TRIES = 20
+
 CELL_MARGIN = 1.25
 """Overlap of the cells that the charts are seeded on, relative to the distance to the centres."""
 
@@ -63,28 +65,31 @@ def geodesic_cells(
     from sklearn.neighbors import kneighbors_graph
 
     nodes = x[torch.randperm(len(x), generator=generator)[:n_nodes]].double().cpu()
-    graph = kneighbors_graph(
-        nodes.numpy(), min(n_neighbours, len(nodes) - 1), mode="distance"
-    )
+    graph = kneighbors_graph(nodes.numpy(), min(n_neighbours, len(nodes) - 1), mode="distance")
     paths = torch.from_numpy(shortest_path(graph, directed=False))
     # Components apart: farther than any path, and farther the farther they lie in space.
     finite = paths[paths.isfinite()].max()
     paths = torch.where(paths.isfinite(), paths, 2 * finite + torch.cdist(nodes, nodes))
-    centers = [int(torch.randint(len(nodes), (1,), generator=generator))]
-    for _ in range(count - 1):
-        centers.append(int(paths[centers].amin(0).argmax()))
-    medoids = torch.tensor(centers)
-    for _ in range(50):
-        owner = paths[medoids].argmin(0)
-        same = (owner.unsqueeze(0) == torch.arange(count).unsqueeze(1)).double()
-        spread = same @ paths.square()
-        moved = torch.where(same.bool(), spread, torch.inf).argmin(1)
-        if torch.equal(moved, medoids):
-            break
-        medoids = moved
+    tries = [_medoids(paths, count, generator) for _ in range(_MEDOID_TRIES)]
+    medoids = min(tries, key=lambda m: float(paths[m].amin(0).square().sum()))
     distance = paths[medoids]
     members = distance <= CELL_MARGIN * distance.amin(0)
     return nodes[medoids].to(x), members.to(x.device)[:, _nearest(x, nodes.to(x))]
+
+
+def _medoids(paths: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    centers = [int(torch.randint(len(paths), (1,), generator=generator))]
+    for _ in range(count - 1):
+        centers.append(int(paths[centers].amin(0).argmax()))
+    medoids = torch.tensor(centers)
+    square = paths.square()
+    for _ in range(50):
+        same = paths[medoids].argmin(0) == torch.arange(count).unsqueeze(1)
+        moved = torch.where(same, same.double() @ square, torch.inf).argmin(1)
+        if torch.equal(moved, medoids):
+            break
+        medoids = moved
+    return medoids
 
 
 def principal_frames(x: Tensor, cells: Tensor, centers: Tensor) -> Tensor:

@@ -20,6 +20,10 @@ from learnedmanifolds.models.losses import (
 )
 from learnedmanifolds.models.patches import Patches, make_patches
 
+# The overlap stage sharpens sigma_x to the residual that the mixture stage reached, at most so far;
+# charts of full dimension (d = n) have no residual at all.
+_LARGEST_SHARPENING = 5.0
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -31,7 +35,10 @@ class Schedule:
     batch_size : int
         Points a step; in the overlap stage points a step and chart.
     learning_rate : float
-        Peak of the one-cycle rate of Adam in the mixture stage; half of it in the overlap stage.
+        Rate of Adam in the seeding stage; its peak in the overlap stage is 0.6 of it.
+    mixture_peak : float
+        Peak of the rate in the mixture stage, relative to `learning_rate`. A low one keeps the
+        charts near the even shares that they were seeded with; at 1 the large ones grow.
     clip : float
         Bound of the gradient's norm.
     overlap_factor : float
@@ -39,14 +46,14 @@ class Schedule:
     lipschitz_weight, box_weight, consensus_weight : float
     """
 
-    seeding_steps: int = 200
-    mixture_steps: int = 900
-    overlap_steps: int = 900
+    seeding_steps: int = 400
+    mixture_steps: int = 400
+    overlap_steps: int = 1000
     batch_size: int = 256
     learning_rate: float = 3e-3
     clip: float = 2000.0
     overlap_factor: float = 1.5
-    mixture_peak: float = 1.0
+    mixture_peak: float = 0.4
     lipschitz_weight: float = 1.0
     box_weight: float = 0.5
     consensus_weight: float = 1.0
@@ -187,7 +194,7 @@ class AtlasTraining(lightning.LightningModule):
 
     def _overlap_loss(self, generator: torch.Generator, done: float) -> Tensor:
         if self._frozen is None:
-            self._freeze_weights()
+            self._frozen = self._freeze_weights()
         x, weights = self._data[0], self._frozen
         pick = torch.multinomial(weights, self.schedule.batch_size, True, generator=generator)
         noise = self._noise(pick.shape[1], generator)
@@ -217,7 +224,7 @@ class AtlasTraining(lightning.LightningModule):
         return self.schedule.box_weight * box + self.schedule.consensus_weight * agreement
 
     @torch.no_grad()
-    def _freeze_weights(self) -> None:
+    def _freeze_weights(self) -> Tensor:
         x = self._data[0]
         parts = [
             overlap_weights(
@@ -225,10 +232,13 @@ class AtlasTraining(lightning.LightningModule):
             )
             for part in x.split(4096)
         ]
-        self._frozen = torch.cat(parts, dim=1)
-        self.overlap_noise = min(self.noise_std, self._residual(x))
-        self.logits.copy_(self._frozen.mean(1).log())
+        frozen = torch.cat(parts, dim=1)
+        self.overlap_noise = min(
+            self.noise_std, max(self._residual(x), self.noise_std / _LARGEST_SHARPENING)
+        )
+        self.logits.copy_(frozen.mean(1).log())
         self.logits.requires_grad_(False)
+        return frozen
 
     @torch.no_grad()
     def _residual(self, x: Tensor) -> float:

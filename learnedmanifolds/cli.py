@@ -1,0 +1,279 @@
+"""The command line: demo, train, solve, compare, info.
+
+Exit codes: 0 done; 1 the training or the optimization did not reach its goal; 2 wrong input.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(
+    help="Learn a data manifold as an atlas of charts, and optimize on it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+JsonPath = Annotated[
+    Path | None, typer.Option("--json", help="Also write everything printed to this file, as JSON.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
+AtlasPath = Annotated[Path, typer.Argument(help="A saved atlas (train writes one).")]
+Target = Annotated[
+    str, typer.Option(help="Observation: the point to come near, as comma-separated numbers.")
+]
+Starts = Annotated[int, typer.Option(help="Number of random starts.", min=1)]
+
+
+def main() -> None:
+    """Run the command line; wrong input is a message and exit code 2, not a traceback."""
+    try:
+        app()
+    except (ValueError, TypeError, OSError) as error:
+        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False)
+        raise SystemExit(2) from error
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("demo_output"),
+    seed: Seed = 0,
+    json_path: JsonPath = None,
+) -> None:
+    """Learn two circles and handwritten digits, and solve inverse problems on both."""
+    from learnedmanifolds.demo import circles_demo, digits_demo
+
+    output.mkdir(parents=True, exist_ok=True)
+    console.rule("Two disconnected circles, four charts")
+    circles = circles_demo(output, seed, verbose=console.is_terminal)
+    _print_quality(circles.quality, circles.seconds)
+    console.print(circles.comparison)
+    console.rule("Handwritten digits, half the pixels hidden")
+    digits = digits_demo(output, seed, verbose=console.is_terminal)
+    table = Table("restored on", "error on hidden pixels (RMS, grey values in [0, 1])")
+    table.add_row("atlas", f"{digits.atlas_error:.4f}")
+    table.add_row("PCA subspace of the same dimension", f"{digits.pca_error:.4f}")
+    table.add_row("ratio", f"{digits.ratio:.3f}")
+    console.print(table)
+    console.print(
+        f"{digits.n_images} held-out images; training {digits.seconds['train']:.1f} s, "
+        f"restoring {digits.seconds['solve']:.1f} s"
+    )
+    figures = [str(path) for path in sorted(output.glob("*.png"))]
+    console.print("figures: " + ", ".join(figures))
+    _write_json(
+        json_path,
+        {
+            "circles": {
+                "quality": circles.quality,
+                "seconds": circles.seconds,
+                "comparison": _records(circles.comparison),
+            },
+            "digits": vars(digits),
+            "figures": figures,
+        },
+    )
+
+
+@app.command()
+def train(
+    data: Annotated[
+        str, typer.Argument(help="A toy (two_circles, ring, ...) or a .npy, .npz or .csv file.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The atlas file to write.")] = Path(
+        "atlas.safetensors"
+    ),
+    charts: Annotated[int | None, typer.Option(help="Number of charts K.", min=1)] = None,
+    dim: Annotated[int | None, typer.Option(help="Dimension d of the manifold.", min=1)] = None,
+    noise_std: Annotated[
+        float | None, typer.Option(help="Noise around the manifold, in the data's units.")
+    ] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="Folder of checkpoints; a run found there is resumed.")
+    ] = None,
+    seed: Seed = 0,
+    json_path: JsonPath = None,
+) -> None:
+    """Learn an atlas from a toy manifold or from your own points (rows)."""
+    from learnedmanifolds.datasets import TOYS
+    from learnedmanifolds.datasets.files import read_points
+    from learnedmanifolds.models import MixtureVAE
+
+    if data in TOYS:
+        settings = TOYS[data].settings
+        points = TOYS[data].sample(settings.n, settings.noise, seed)
+        charts, dim = charts or settings.n_charts, dim or settings.dim
+        noise_std = noise_std or settings.noise_std
+    else:
+        points = read_points(data)
+    if charts is None or dim is None:
+        raise ValueError("--charts and --dim must be given for your own data.")
+    model = MixtureVAE(
+        charts,
+        dim,
+        noise_std=noise_std,
+        random_state=seed,
+        checkpoint_dir=checkpoints,
+        verbose=console.is_terminal,
+    ).fit(points)
+    model.atlas_.save(output)
+    _print_quality(model.quality_.to_dict(), {})
+    console.print(f"wrote {output}")
+    _write_json(json_path, {"quality": model.quality_.to_dict(), "atlas": str(output)})
+    if not model.quality_.healthy:
+        raise typer.Exit(1)
+
+
+@app.command()
+def solve(
+    atlas: AtlasPath,
+    target: Target,
+    optimizer: Annotated[
+        str,
+        typer.Option(
+            help="steepest-descent, conjugate-gradient, "
+            "trust-regions, particle-swarm or nelder-mead."
+        ),
+    ] = ("trust-regions"),
+    starts: Starts = 5,
+    prior_weight: Annotated[float, typer.Option(help="Weight of the latent density.")] = 0.0,
+    figure: Annotated[Path | None, typer.Option(help="Write the convergence figure here.")] = None,
+    seed: Seed = 0,
+    json_path: JsonPath = None,
+) -> None:
+    """Find the point of a saved atlas nearest to a target, by Riemannian optimization."""
+    from learnedmanifolds.inverse import solve as run_solve
+
+    manifold = _load(atlas)
+    problem = _problem(target, manifold, prior_weight)
+    solution = run_solve(problem, manifold, optimizer=optimizer, n_starts=starts, seed=seed)
+    table = Table("start", "cost", "gradient norm", "iterations", "chart", "status")
+    for i, run in enumerate(solution.runs):
+        table.add_row(
+            f"{i}{' *' if i == solution.start else ''}",
+            f"{run.cost:.6g}",
+            f"{run.gradient_norm:.2e}",
+            str(len(run.history.cost)),
+            str(run.chart),
+            run.status.value,
+        )
+    console.print(table)
+    console.print(f"point: {solution.point.tolist()}")
+    if figure is not None:
+        solution.plot().savefig(figure, dpi=200)
+    _write_json(
+        json_path,
+        {
+            "point": solution.point.tolist(),
+            "chart": solution.chart,
+            "coordinates": solution.coordinates.tolist(),
+            "cost": solution.cost,
+            "status": solution.status.name,
+            "runs": [
+                {"cost": r.cost, "gradient_norm": r.gradient_norm, "status": r.status.name}
+                for r in solution.runs
+            ],
+        },
+    )
+    if not solution.converged:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    atlas: AtlasPath,
+    target: Target,
+    optimizers: Annotated[str, typer.Option(help="Comma-separated names.")] = (
+        "steepest-descent,conjugate-gradient,trust-regions"
+    ),
+    starts: Starts = 10,
+    figure: Annotated[Path | None, typer.Option(help="Write the convergence figure here.")] = None,
+    seed: Seed = 0,
+    json_path: JsonPath = None,
+) -> None:
+    """Compare optimizers from the same starts on a saved atlas."""
+    from learnedmanifolds.inverse import compare as run_compare
+
+    manifold = _load(atlas)
+    problem = _problem(target, manifold, 0.0)
+    names = tuple(name.strip() for name in optimizers.split(","))
+    comparison = run_compare(problem, manifold, names, n_starts=starts, seed=seed)
+    console.print(comparison)
+    if figure is not None:
+        comparison.plot().savefig(figure, dpi=200)
+    _write_json(json_path, {"comparison": _records(comparison)})
+
+
+@app.command()
+def info(atlas: AtlasPath, json_path: JsonPath = None) -> None:
+    """Describe a saved atlas."""
+    manifold = _load(atlas)
+    facts = {
+        "charts": manifold.n_charts,
+        "dimension": manifold.dim,
+        "ambient shape": list(manifold.ambient_shape),
+        "dtype": str(manifold.dtype),
+        "noise (sigma_x)": manifold.noise_std,
+        "tolerance": manifold.tolerance,
+        "weights": manifold.weights.tolist(),
+    }
+    table = Table(show_header=False)
+    for name, value in facts.items():
+        table.add_row(name, str(value))
+    console.print(table)
+    _write_json(json_path, facts)
+
+
+def _load(path: Path) -> Any:
+    from learnedmanifolds.io import load
+
+    return load(path)
+
+
+def _problem(target: str, atlas: Any, prior_weight: float) -> Any:
+    import torch
+
+    from learnedmanifolds.inverse import InverseProblem, operators
+
+    try:
+        values = [float(part) for part in target.split(",")]
+    except ValueError as error:
+        raise ValueError(f"--target must be comma-separated numbers, got {target!r}.") from error
+    expected = math.prod(atlas.ambient_shape)
+    if len(values) != expected:
+        raise ValueError(f"--target must have {expected} numbers, got {len(values)}.")
+    observation = torch.tensor(values, dtype=torch.float64).view(atlas.ambient_shape)
+    return InverseProblem(operators.Identity(), observation, prior_weight=prior_weight)
+
+
+def _print_quality(quality: dict[str, Any], seconds: dict[str, float]) -> None:
+    table = Table("quality", "value")
+    for name, value in quality.items():
+        if isinstance(value, tuple):
+            text = ", ".join(f"{v:.3g}" for v in value) or "none"
+        else:
+            text = f"{value:.4g}"
+        table.add_row(name.replace("_", " "), text)
+    for name, value in seconds.items():
+        table.add_row(f"seconds to {name}", f"{value:.1f}")
+    console.print(table)
+
+
+def _records(comparison: Any) -> list[dict[str, Any]]:
+    return json.loads(comparison.to_frame().reset_index().to_json(orient="records"))
+
+
+def _write_json(path: Path | None, content: dict[str, Any]) -> None:
+    if path is not None:
+        text = json.dumps(content, indent=2, default=float)
+        beside = path.with_name(f".{path.name}.part")
+        beside.write_text(text + "\n")
+        beside.replace(path)

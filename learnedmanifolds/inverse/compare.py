@@ -1,0 +1,178 @@
+"""Compare optimizers on one inverse problem, from the same starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pymanopt.optimizers.optimizer import Optimizer
+
+from learnedmanifolds._check import ArrayLike
+from learnedmanifolds.inverse.optimizers import make_optimizer, optimizer_name
+from learnedmanifolds.inverse.problem import InverseProblem
+from learnedmanifolds.inverse.solution import Solution
+from learnedmanifolds.inverse.solve import Source, as_manifold, draw_starts, run_all
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+_HEADINGS = {
+    "converged": "converged",
+    "best_cost": "best cost",
+    "median_cost": "median cost",
+    "median_iterations": "iterations",
+    "median_seconds": "seconds",
+    "median_n_cost": "costs",
+    "median_n_gradient": "gradients",
+    "median_n_hessian": "Hessians",
+    "statuses": "ended by",
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Solutions of one problem by several optimizers from the same starts.
+
+    Attributes
+    ----------
+    solutions : dict of str to Solution
+        By the optimizer's name, in the order of the call.
+    """
+
+    solutions: dict[str, Solution]
+
+    @property
+    def best_cost(self) -> float:
+        """Smallest cost of all runs."""
+        return float(min(solution.cost for solution in self.solutions.values()))
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, one row an optimizer; medians are over the starts."""
+        import pandas
+
+        rows = [_summary(solution) for solution in self.solutions.values()]
+        index = pandas.Index(list(self.solutions), name="optimizer")
+        return pandas.DataFrame(rows, index=index)
+
+    def __repr__(self) -> str:
+        parts = []
+        for name, solution in self.solutions.items():
+            count = sum(run.converged for run in solution.runs)
+            parts.append(f"{name}: {count} of {len(solution.runs)}")
+        return f"Comparison(converged {', '.join(parts)}; best cost {self.best_cost:.6g})"
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+
+        table = Table("optimizer", caption="Evaluations, iterations and seconds: median a start")
+        for heading in _HEADINGS.values():
+            table.add_column(heading, justify="left" if heading == "ended by" else "right")
+        for name, solution in self.solutions.items():
+            summary = _summary(solution)
+            summary["converged"] = f"{summary['converged']} of {summary['starts']}"
+            table.add_row(name, *(_cell(summary[key]) for key in _HEADINGS))
+        return table
+
+    def print(self) -> None:
+        """Print the table to the terminal."""
+        from rich.console import Console
+
+        Console().print(self)
+
+    def plot(self) -> Figure:
+        """Gap of the cost to the best of all runs, against iterations and seconds.
+
+        One colour an optimizer; a thin line a start, the median of the starts thick.
+        """
+        from learnedmanifolds.inverse.figures import plot_comparison
+
+        return plot_comparison(self)
+
+
+def compare(
+    problem: InverseProblem,
+    source: Source,
+    optimizers: Sequence[str | Optimizer] = (
+        "steepest-descent",
+        "conjugate-gradient",
+        "trust-regions",
+    ),
+    n_starts: int = 10,
+    seed: int | None = None,
+    *,
+    initial_points: ArrayLike | None = None,
+    retraction: str = "second-order",
+    max_iterations: int = 200,
+    min_gradient_norm: float = 1e-6,
+    max_time: float = 1000.0,
+) -> Comparison:
+    """Run several optimizers from the same starts.
+
+    Parameters
+    ----------
+    problem : InverseProblem
+    source : Atlas, Charts or PymanoptManifold
+    optimizers : sequence of str or pymanopt Optimizer
+        No two of the same name.
+    n_starts, seed, initial_points, retraction, max_iterations, min_gradient_norm, max_time
+        See `solve`.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, shape or value, or two optimizers have one name.
+    """
+    if isinstance(optimizers, str) or not isinstance(optimizers, Sequence):
+        raise TypeError(
+            f"optimizers must be a sequence of optimizers, got {type(optimizers).__name__}."
+        )
+    options = {
+        "max_iterations": max_iterations,
+        "min_gradient_norm": min_gradient_norm,
+        "max_time": max_time,
+    }
+    for optimizer in optimizers:
+        make_optimizer(optimizer, **options)  # type: ignore[arg-type]
+    names = [optimizer_name(optimizer) for optimizer in optimizers]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"optimizers must be at least one, each of its own name, got {names}.")
+    manifold = as_manifold(source, retraction)
+    starts, seeds = draw_starts(manifold, n_starts, seed, initial_points)
+    return Comparison(
+        {
+            name: Solution.best_of(run_all(problem, manifold, optimizer, starts, seeds, options))
+            for name, optimizer in zip(names, optimizers, strict=True)
+        }
+    )
+
+
+def _summary(solution: Solution) -> dict[str, Any]:
+    runs = solution.runs
+    counts = Counter(run.status.name for run in runs)
+    medians: dict[str, list[Any]] = {
+        "cost": [run.cost for run in runs],
+        "iterations": [run.iterations for run in runs],
+        "seconds": [run.time for run in runs],
+        "n_cost": [run.history.n_cost[-1] for run in runs],
+        "n_gradient": [run.history.n_gradient[-1] for run in runs],
+        "n_hessian": [run.history.n_hessian[-1] for run in runs],
+    }
+    return {
+        "converged": sum(run.converged for run in runs),
+        "starts": len(runs),
+        "best_cost": solution.cost,
+        **{f"median_{name}": float(np.median(values)) for name, values in medians.items()},
+        "statuses": ", ".join(f"{name} {count}" for name, count in counts.most_common()),
+    }
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,199 @@
+"""A history of any optimizer, from the functions that it calls."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pymanopt
+import torch
+
+from learnedmanifolds.geometry.local import SingularJacobianError
+from learnedmanifolds.manifolds.point import AtlasPoint
+
+# Enough for the trial and the accepted point of a line search; points keep their geometry alive.
+_CACHE_SIZE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The iterates of a run.
+
+    An iterate is a point at which the optimizer asked for the Riemannian gradient; for an optimizer
+    without derivatives, a point better than all before (``gradient_norm`` is NaN there). The last
+    one is the result.
+
+    Attributes
+    ----------
+    cost, gradient_norm, time : ndarray, shape (M,)
+        Time in seconds since the start of the run.
+    n_cost, n_gradient, n_hessian : ndarray of int, shape (M,)
+        Evaluations until then; one at the same point again is not computed and not counted.
+    chart : ndarray of int, shape (M,)
+    coords : ndarray, shape (M, d)
+    points : ndarray, shape (M, *ambient_shape)
+    """
+
+    cost: np.ndarray
+    gradient_norm: np.ndarray
+    time: np.ndarray
+    n_cost: np.ndarray
+    n_gradient: np.ndarray
+    n_hessian: np.ndarray
+    chart: np.ndarray
+    coords: np.ndarray
+    points: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.cost)
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame of one row an iterate, without the points."""
+        import pandas
+
+        names = ("cost", "gradient_norm", "time", "n_cost", "n_gradient", "n_hessian", "chart")
+        columns = {name: getattr(self, name) for name in names}
+        columns |= {f"coords_{i}": self.coords[:, i] for i in range(self.coords.shape[1])}
+        return pandas.DataFrame(columns)
+
+
+class StationaryPoint(Exception):  # noqa: N818 - not an error
+    """The gradient is exactly zero, by which pymanopt's optimizers would divide."""
+
+
+class NotFiniteError(ValueError):
+    """The cost or the gradient at an iterate is not finite."""
+
+
+FAILURES: tuple[type[Exception], ...] = (
+    NotFiniteError,
+    SingularJacobianError,
+    torch.linalg.LinAlgError,  # type: ignore[attr-defined]
+)
+"""Numerical failures, which end a run; every other exception is the caller's."""
+
+
+class _Cache:
+    """The last few values of a function, by identity of the point."""
+
+    def __init__(self) -> None:
+        self._entries: deque[tuple[AtlasPoint, Any]] = deque(maxlen=_CACHE_SIZE)
+
+    def get(self, point: AtlasPoint, compute: Callable[[AtlasPoint], Any]) -> Any:
+        for known, value in self._entries:
+            if known is point:
+                return value
+        value = compute(point)
+        self._entries.append((point, value))
+        return value
+
+
+class Recorder:
+    """A pymanopt problem whose functions are counted, cached and recorded.
+
+    Give `problem` to an optimizer in place of the original, then call `finish`.
+
+    A cost of NaN counts as infinite, so that a line search or a trust region steps back from it.
+
+    Parameters
+    ----------
+    problem : pymanopt.Problem
+        On a `PymanoptManifold`; left as it is.
+    """
+
+    def __init__(self, problem: pymanopt.Problem) -> None:
+        self.problem = copy.copy(problem)
+        self.n_cost = self.n_gradient = self.n_hessian = 0
+        self.best: tuple[float, AtlasPoint] | None = None
+        self._by_gradient: list[tuple[Any, ...]] = []
+        self._by_cost: list[tuple[Any, ...]] = []
+        self._costs, self._gradients, self._euclidean = _Cache(), _Cache(), _Cache()
+        self._iterate: tuple[AtlasPoint, float, np.ndarray] | None = None
+        self._cost_of = problem.cost
+        euclidean_gradient = problem.euclidean_gradient
+        # The problem's Riemannian Hessian needs the Euclidean gradient of its point every time.
+        self.problem._euclidean_gradient = lambda x: self._euclidean.get(x, euclidean_gradient)
+        self._gradient_of = self.problem.riemannian_gradient
+        self._hessian_of = self.problem.riemannian_hessian
+        self.problem._cost = self._cost
+        self.problem._riemannian_gradient = self._gradient
+        self.problem._riemannian_hessian = self._hessian
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.perf_counter() - self._start
+
+    @property
+    def last(self) -> AtlasPoint | None:
+        """The last iterate; the best point of an optimizer without derivatives."""
+        if self._iterate is not None:
+            return self._iterate[0]
+        return None if self.best is None else self.best[1]
+
+    def finish(self, point: AtlasPoint) -> History:
+        """The history that ends at the result of the run, its gradient norm included.
+
+        The evaluations that this takes are not counted.
+        """
+        entries = self._by_gradient or self._by_cost
+        counts = self.n_cost, self.n_gradient, self.n_hessian
+        cost, gradient_norm = np.nan, np.nan
+        try:
+            cost = float(self._cost(point))
+            gradient_norm = float(np.linalg.norm(self._gradient_of(point)))
+        except FAILURES:
+            pass  # A failed run: its status says so.
+        self.n_cost, self.n_gradient, self.n_hessian = counts
+        if entries and np.array_equal(entries[-1][-1], np.asarray(point)):
+            entries = entries[:-1]
+        entries = [*entries, self._entry(point, cost, gradient_norm)]
+        return History(*(np.array(column) for column in zip(*entries, strict=True)))
+
+    def _cost(self, point: AtlasPoint) -> float:
+        if self._iterate is not None and self._iterate[0] is point:
+            return self._iterate[1]
+        return float(self._costs.get(point, self._evaluate))
+
+    def _evaluate(self, point: AtlasPoint) -> float:
+        self.n_cost += 1
+        value = float(self._cost_of(point))
+        value = np.inf if np.isnan(value) else value
+        if np.isfinite(value) and (self.best is None or value < self.best[0]):
+            self.best = value, point
+            if self._iterate is None:
+                self._by_cost.append(self._entry(point, value, np.nan))
+        return value
+
+    def _gradient(self, point: AtlasPoint) -> np.ndarray:
+        if self._iterate is not None and self._iterate[0] is point:
+            return self._iterate[2]
+        cost = self._cost(point)
+        gradient = self._gradients.get(point, self._evaluate_gradient)
+        norm = float(np.linalg.norm(gradient))
+        if not (np.isfinite(cost) and np.isfinite(norm)):
+            raise NotFiniteError(f"cost {cost}, gradient norm {norm}")
+        self._iterate = point, cost, gradient
+        self._by_gradient.append(self._entry(point, cost, norm))
+        if norm == 0:
+            raise StationaryPoint
+        return gradient
+
+    def _evaluate_gradient(self, point: AtlasPoint) -> np.ndarray:
+        self.n_gradient += 1
+        return np.asarray(self._gradient_of(point))
+
+    def _hessian(self, point: AtlasPoint, tangent_vector: np.ndarray) -> np.ndarray:
+        self.n_hessian += 1
+        return np.asarray(self._hessian_of(point, tangent_vector))
+
+    def _entry(self, point: AtlasPoint, cost: float, gradient_norm: float) -> tuple[Any, ...]:
+        counts = self.n_cost, self.n_gradient, self.n_hessian
+        place = point.chart, point.coords.copy(), np.array(point)
+        return cost, gradient_norm, self.seconds, *counts, *place

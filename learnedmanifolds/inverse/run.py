@@ -1,0 +1,177 @@
+"""One run of one optimizer, its result named by numbers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pymanopt
+import torch
+from pymanopt.optimizers import NelderMead, ParticleSwarm, TrustRegions
+from pymanopt.optimizers.optimizer import Optimizer
+
+from learnedmanifolds.geometry.local import LocalGeometry
+from learnedmanifolds.inverse.optimizers import optimizer_name
+from learnedmanifolds.inverse.recording import FAILURES, Recorder, StationaryPoint
+from learnedmanifolds.inverse.solution import Run, Status
+from learnedmanifolds.manifolds import PymanoptManifold
+from learnedmanifolds.manifolds.point import AtlasPoint
+
+_FACE = 1e-6
+"""A coordinate closer than this to the face of the box is on it."""
+
+# At a minimiser on the boundary the descent direction is normal to it; line searches, which
+# measure progress along the whole gradient, get there with few digits.
+_ALONG_FACE = 0.1
+
+# Edge of the first Nelder-Mead simplex, in half diagonals of the manifold.
+_SIMPLEX_EDGE = 0.2
+
+
+def run(
+    problem: pymanopt.Problem,
+    manifold: PymanoptManifold,
+    optimizer: Optimizer,
+    start: AtlasPoint,
+    seed: np.random.SeedSequence,
+    name: str | None = None,
+) -> Run:
+    """Run a pymanopt optimizer from a start and record it.
+
+    Parameters
+    ----------
+    problem : pymanopt.Problem
+        On the manifold.
+    manifold : PymanoptManifold
+    optimizer : pymanopt Optimizer
+        Used once; an optimizer keeps state.
+    start : AtlasPoint
+        Particle swarms draw the rest of the swarm, Nelder-Mead spans a small simplex at it.
+    seed : SeedSequence
+        Of everything random in the run.
+    name : str, optional
+        Of the optimizer.
+    """
+    recorder = Recorder(problem)
+    own = copy.copy(manifold)
+    rng = np.random.default_rng(seed)
+    own._random = rng
+    initial: Any = start
+    if isinstance(optimizer, ParticleSwarm):
+        size = optimizer._population_size or min(40, 10 * manifold.dim)
+        initial = [start, *(own.random_point() for _ in range(int(size) - 1))]
+    elif isinstance(optimizer, NelderMead):
+        # pymanopt 2.2 refuses a simplex of the right size; it draws its own by random_point, and
+        # a start for every centroid, for which the best point serves.
+        setattr(own, "random_point", _supply(_simplex(own, start), recorder))  # noqa: B010
+        initial = None
+    # A residual of exactly zero after the first inner step, which pymanopt does not test by
+    # default, would be divided by.
+    settings = {"mininner": 0} if isinstance(optimizer, TrustRegions) else {}
+    # Problem refuses to replace its manifold; this one is the recorder's own copy.
+    vars(recorder.problem)["manifold"] = own
+    result, failed, stationary = None, False, False
+    with _numpy_seed(int(rng.integers(2**32))):
+        try:
+            result = optimizer.run(recorder.problem, initial_point=initial, **settings)
+        except StationaryPoint:
+            stationary = True
+        except FAILURES:
+            failed = True
+    seconds = recorder.seconds
+    point = recorder.last if result is None else result.point
+    point = start if point is None else point
+    history = recorder.finish(point)
+    iterations = len(history) - 1 if result is None else int(result.iterations)
+    cost, gradient_norm = float(history.cost[-1]), float(history.gradient_norm[-1])
+    if failed or not (np.isfinite(cost) and np.isfinite(gradient_norm)):
+        status = Status.FAILED
+    elif stationary or gradient_norm < optimizer._min_gradient_norm:
+        status = Status.CONVERGED
+    else:
+        status = _why_stopped(recorder, optimizer, iterations, seconds)
+        status = _boundary(recorder.problem, point, status)
+    return Run(
+        history.points[-1],
+        int(history.chart[-1]),
+        history.coords[-1],
+        cost,
+        gradient_norm,
+        history,
+        status,
+        optimizer_name(optimizer) if name is None else name,
+        seconds,
+        iterations,
+    )
+
+
+def _why_stopped(
+    recorder: Recorder, optimizer: Optimizer, iterations: int, seconds: float
+) -> Status:
+    if iterations >= optimizer._max_iterations:
+        return Status.MAX_ITERATIONS
+    if seconds >= optimizer._max_time:
+        return Status.MAX_TIME
+    derivative_free = isinstance(optimizer, ParticleSwarm | NelderMead)
+    # A shrinking simplex evaluates fewer points than pymanopt counts, by at most d + 1.
+    slack = recorder.problem.manifold.dim + 1
+    if derivative_free and recorder.n_cost + slack >= optimizer._max_cost_evaluations:
+        return Status.MAX_EVALUATIONS
+    return Status.STEP_TOO_SMALL
+
+
+def _boundary(problem: pymanopt.Problem, point: AtlasPoint, status: Status) -> Status:
+    """AT_BOUNDARY where the descent direction leaves the box through a face the point is on."""
+    local = point.local
+    assert isinstance(local, LocalGeometry)
+    gradient = problem.manifold.euclidean_to_riemannian_gradient(
+        point, problem.euclidean_gradient(point)
+    )
+    descent = -torch.from_numpy(np.array(gradient)).view(1, -1)
+    step, coords = local.coordinates(descent), local.coords
+    held = (coords.abs() >= 1 - _FACE) & (step * coords > 0)
+    if not bool(held.any()):
+        return status
+    if status is Status.STEP_TOO_SMALL:
+        return Status.AT_BOUNDARY
+    # Trust regions reject steps until the iterations are used up.
+    free = (~held).to(step.dtype)
+    jacobian = local.jacobian * free.unsqueeze(-2)
+    best = torch.linalg.lstsq(jacobian, descent.unsqueeze(-1), driver="gelsd").solution
+    left = float((jacobian @ best).norm())
+    return Status.AT_BOUNDARY if left <= _ALONG_FACE * float(descent.norm()) else status
+
+
+def _simplex(manifold: PymanoptManifold, start: AtlasPoint) -> list[AtlasPoint]:
+    """The start and d points around it, along an orthonormal basis of its tangent space."""
+    local = start.local
+    assert isinstance(local, LocalGeometry)
+    edge = _SIMPLEX_EDGE * manifold.typical_dist
+    basis = local.tangent_basis[0].T.numpy()
+    vectors = [edge * direction.reshape(start.shape) for direction in basis]
+    return [start, *(manifold.retraction(start, vector) for vector in vectors)]
+
+
+def _supply(points: list[AtlasPoint], recorder: Recorder) -> Callable[[], AtlasPoint]:
+    remaining = list(points)
+
+    def random_point() -> AtlasPoint:
+        if remaining:
+            return remaining.pop(0)
+        return points[0] if recorder.last is None else recorder.last
+
+    return random_point
+
+
+@contextmanager
+def _numpy_seed(seed: int) -> Iterator[None]:
+    """Seed NumPy's global generator, from which pymanopt's particle swarm draws, and restore it."""
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002

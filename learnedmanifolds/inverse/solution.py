@@ -1,0 +1,133 @@
+"""Results: one run a start, the best of them the solution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from learnedmanifolds.inverse.recording import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Status(Enum):
+    """Why a run ended; the value is the message for the user."""
+
+    CONVERGED = "The gradient norm is below the threshold."
+    STEP_TOO_SMALL = "The steps became too small before the gradient did."
+    AT_BOUNDARY = "The cost falls further only beyond the boundary of the manifold."
+    MAX_ITERATIONS = "The largest number of iterations was reached."
+    MAX_TIME = "The time was over."
+    MAX_EVALUATIONS = "The largest number of cost evaluations was reached."
+    FAILED = "The cost is not finite, or the Jacobian of the decoder is singular."
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One optimizer from one start.
+
+    Attributes
+    ----------
+    point : ndarray, ambient shape
+    chart : int
+    coordinates : ndarray, shape (d,)
+    cost, gradient_norm : float
+        At the point.
+    history : History
+    status : Status
+    optimizer : str
+    time : float
+        Seconds.
+    iterations : int
+        As the optimizer counts them, rejected steps included.
+    """
+
+    point: np.ndarray
+    chart: int
+    coordinates: np.ndarray
+    cost: float
+    gradient_norm: float
+    history: History
+    status: Status
+    optimizer: str
+    time: float
+    iterations: int
+
+    @property
+    def converged(self) -> bool:
+        """Whether the gradient norm is below the threshold."""
+        return self.status is Status.CONVERGED
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Solution:
+    """The best of several runs by cost, and all of them.
+
+    Attributes
+    ----------
+    point : ndarray, ambient shape
+    chart : int
+    coordinates : ndarray, shape (d,)
+    cost, gradient_norm : float
+        At the point.
+    history : History
+        Of the best run.
+    status : Status
+    start : int
+        Index of the best run.
+    runs : tuple of Run
+        One a start.
+    """
+
+    point: np.ndarray
+    chart: int
+    coordinates: np.ndarray
+    cost: float
+    gradient_norm: float
+    history: History
+    status: Status
+    start: int
+    runs: tuple[Run, ...]
+
+    @classmethod
+    def best_of(cls, runs: tuple[Run, ...]) -> Solution:
+        """The solution of runs; of equal costs the first, a failed run only when all failed."""
+        if not runs:
+            raise ValueError("runs must hold at least one run, got none.")
+        order = [(np.inf if np.isnan(run.cost) else run.cost) for run in runs]
+        start = int(np.argmin(order))
+        best = runs[start]
+        return cls(
+            best.point,
+            best.chart,
+            best.coordinates,
+            best.cost,
+            best.gradient_norm,
+            best.history,
+            best.status,
+            start,
+            runs,
+        )
+
+    @property
+    def converged(self) -> bool:
+        """Whether the best run's gradient norm is below the threshold."""
+        return self.status is Status.CONVERGED
+
+    def __repr__(self) -> str:
+        count = sum(run.converged for run in self.runs)
+        return (
+            f"Solution({self.status.name}, cost={self.cost:.6g}, "
+            f"gradient_norm={self.gradient_norm:.2g}, chart={self.chart}, "
+            f"{count} of {len(self.runs)} starts converged)"
+        )
+
+    def plot(self) -> Figure:
+        """Cost and gradient norm of every run against the iteration, the best run thick."""
+        from learnedmanifolds.inverse.figures import plot_solution
+
+        return plot_solution(self)

@@ -1,0 +1,255 @@
+"""Every optimizer on exact manifolds; histories, statuses, seeds and bad input."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from pymanopt.optimizers import NelderMead, ParticleSwarm, SteepestDescent
+
+from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.charts.analytic import (
+    CircleCharts,
+    GraphCharts,
+    PlaneCharts,
+    SphereCharts,
+    TorusCharts,
+)
+from learnedmanifolds.inverse import (
+    InverseProblem,
+    Recorder,
+    Status,
+    operators,
+    solve,
+)
+from learnedmanifolds.manifolds import PymanoptManifold
+
+FIRST_AND_SECOND_ORDER = ("steepest-descent", "conjugate-gradient", "trust-regions")
+SPHERE = Atlas(SphereCharts(), tolerance=1e-6)
+DOWN = InverseProblem(operators.identity, [0.0, 0.0, -2.0])
+SCALES = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]])
+
+# name: problem, atlas, exact minimiser
+PROBLEMS = {
+    "sphere": (DOWN, SPHERE, [0.0, 0.0, -1.0]),
+    "torus": (
+        InverseProblem(operators.identity, [0.0, 5.0, 0.0]),
+        Atlas(TorusCharts(), tolerance=1e-6),
+        [0.0, 4.0, 0.0],
+    ),
+    "circle": (
+        InverseProblem(operators.identity, [3.0, 3.0], noise_std=0.5),
+        Atlas(CircleCharts(), tolerance=1e-6),
+        [0.5**0.5, 0.5**0.5],
+    ),
+    "plane": (
+        InverseProblem(operators.linear([[1.0, 2.0, 0.0], [0.0, 1.0, 1.0]]), [0.4, 0.1]),
+        Atlas(PlaneCharts(torch.eye(3, dtype=torch.float64)[:, :2]), tolerance=1e-6),
+        [0.2, 0.1, 0.0],
+    ),
+    "linear on the sphere": (
+        InverseProblem(operators.linear(SCALES), [0.0, 0.0, -3.0]),
+        SPHERE,
+        [0.0, 0.0, -1.0],
+    ),
+}
+
+
+@pytest.mark.parametrize("optimizer", FIRST_AND_SECOND_ORDER)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_exact_minimiser_is_reached(name, optimizer):
+    problem, atlas, expected = PROBLEMS[name]
+    solution = solve(problem, atlas, optimizer, n_starts=3, seed=1)
+    assert solution.converged
+    np.testing.assert_allclose(solution.point, expected, atol=2e-6)
+    assert solution.cost == min(run.cost for run in solution.runs)
+    assert solution.cost == pytest.approx(float(problem.cost(expected)), abs=1e-9)
+    place = atlas.decode(solution.coordinates[None], solution.chart)[0].numpy()
+    np.testing.assert_allclose(place, solution.point, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [ParticleSwarm(population_size=6, max_iterations=25), NelderMead(max_iterations=25)],
+)
+def test_derivative_free_optimizers_come_close(optimizer):
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    solution = solve(DOWN, SPHERE, optimizer, seed=3)
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
+    np.testing.assert_allclose(solution.point, [0.0, 0.0, -1.0], atol=0.05)
+    history = solution.history
+    assert np.isnan(history.gradient_norm[:-1]).all()
+    assert history.gradient_norm[-1] == solution.gradient_norm
+    assert (np.diff(history.cost[:-1]) < 0).all()
+    assert history.cost[-1] == history.cost.min()
+
+
+@pytest.mark.parametrize("name", ["particle-swarm", "nelder-mead"])
+def test_derivative_free_optimizers_by_name_repeat_with_a_seed(name):
+    first, second = (solve(DOWN, SPHERE, name, seed=5, max_iterations=3) for _ in range(2))
+    np.testing.assert_array_equal(first.history.points, second.history.points)
+    assert first.status is Status.MAX_ITERATIONS
+
+
+@pytest.mark.parametrize("optimizer", FIRST_AND_SECOND_ORDER)
+def test_history_is_consistent(optimizer):
+    problem, atlas, _ = PROBLEMS["torus"]
+    solution = solve(problem, atlas, optimizer, seed=4)
+    history, best = solution.history, solution.runs[0]
+    assert (np.diff(history.cost) <= 0).all()
+    costs = [float(problem.cost(point)) for point in history.points]
+    np.testing.assert_allclose(history.cost, costs, rtol=1e-12)
+    hosted = PymanoptManifold(atlas)
+    for i in range(len(history)):
+        point = hosted.point(history.coords[i], int(history.chart[i]))
+        np.testing.assert_allclose(point, history.points[i], atol=1e-12)
+        gradient = hosted.projection(point, problem.gradient(history.points[i]).numpy())
+        assert np.linalg.norm(gradient) == pytest.approx(history.gradient_norm[i], abs=1e-9)
+    for name in ("time", "n_cost", "n_gradient", "n_hessian"):
+        assert (np.diff(getattr(history, name)) >= 0).all()
+    np.testing.assert_array_equal(history.points[-1], solution.point)
+    assert history.cost[-1] == solution.cost
+    assert (history.n_hessian[-1] > 0) == (optimizer == "trust-regions")
+    # Steepest descent counts the iteration whose step it never looks at; trust regions and
+    # conjugate gradient count from the first iterate.
+    if optimizer == "trust-regions":
+        assert len(history) <= best.iterations + 1
+    elif optimizer == "conjugate-gradient":
+        assert len(history) == best.iterations
+    else:
+        assert len(history) in (best.iterations, best.iterations + 1)
+    frame = history.to_frame()
+    assert list(frame["cost"]) == list(history.cost)
+    assert "coords_1" in frame
+
+
+def test_recorder_computes_a_point_once_and_leaves_the_problem_alone():
+    manifold = PymanoptManifold(SPHERE, seed=0)
+    problem = DOWN.to_pymanopt(manifold)
+    before = copy.copy(vars(problem))
+    recorder = Recorder(problem)
+    point = manifold.random_point()
+    for _ in range(3):
+        assert recorder.problem.cost(point) == problem.cost(point)
+        gradient = recorder.problem.riemannian_gradient(point)
+        hessian = recorder.problem.riemannian_hessian(point, gradient)
+    np.testing.assert_array_equal(hessian, problem.riemannian_hessian(point, gradient))
+    assert (recorder.n_cost, recorder.n_gradient, recorder.n_hessian) == (1, 1, 3)
+    assert len(recorder.finish(point)) == 1
+    assert before["_cost"] is problem._cost
+    assert before["manifold"] is problem.manifold
+
+
+def test_seed_fixes_starts_and_results():
+    first = solve(DOWN, SPHERE, "conjugate-gradient", n_starts=2, seed=7)
+    again = solve(DOWN, PymanoptManifold(SPHERE, seed=99), "conjugate-gradient", 2, 7)
+    other = solve(DOWN, SPHERE, "trust-regions", n_starts=2, seed=7)
+    different = solve(DOWN, SPHERE, "trust-regions", n_starts=2, seed=8)
+    for a, b, c, d in zip(first.runs, again.runs, other.runs, different.runs, strict=True):
+        np.testing.assert_array_equal(a.history.points, b.history.points)
+        np.testing.assert_array_equal(a.history.points[0], c.history.points[0])
+        assert not np.array_equal(a.history.points[0], d.history.points[0])
+
+
+def test_initial_points_are_the_starts():
+    starts = np.array([[1.0, 0.0, 0.0], [0.0, 0.6, 0.8]])
+    solution = solve(DOWN, SphereCharts(), initial_points=starts)
+    for run, start in zip(solution.runs, starts, strict=True):
+        np.testing.assert_allclose(run.history.points[0], start, atol=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", FIRST_AND_SECOND_ORDER)
+@pytest.mark.parametrize("curved", [False, True])
+def test_minimiser_beyond_the_boundary(optimizer, curved):
+    plane = PlaneCharts(torch.eye(3, dtype=torch.float64)[:, :2])
+    graph = GraphCharts(lambda t: 0.3 * t.square().sum(-1, keepdim=True))
+    problem = InverseProblem(operators.identity, [3.0, 0.2, 0.0])
+    atlas = Atlas(graph if curved else plane, tolerance=1e-6)
+    solution = solve(problem, atlas, optimizer, seed=0)
+    assert solution.status is Status.AT_BOUNDARY
+    assert not solution.converged
+    assert solution.coordinates[0] == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", FIRST_AND_SECOND_ORDER)
+def test_start_at_the_minimiser(optimizer):
+    plane = Atlas(PlaneCharts(torch.eye(3, dtype=torch.float64)[:, :2]), tolerance=1e-6)
+    problem = InverseProblem(operators.identity, [0.0, 0.0, 1.0])
+    solution = solve(problem, plane, optimizer, initial_points=np.zeros((1, 3)))
+    assert solution.status is Status.CONVERGED
+    assert solution.gradient_norm == 0
+    assert len(solution.history) == 1
+
+
+def test_other_statuses():
+    start = np.array([[1.0, 0.0, 0.0]])
+
+    def status(optimizer, problem=DOWN, **options):
+        return solve(problem, SPHERE, optimizer, initial_points=start, **options).status
+
+    assert status("steepest-descent", max_iterations=1) is Status.MAX_ITERATIONS
+    assert status("trust-regions", max_iterations=1) is Status.MAX_ITERATIONS
+    assert status("steepest-descent", max_time=1e-9) is Status.MAX_TIME
+    coarse = SteepestDescent(min_step_size=0.5)
+    assert status(coarse) is Status.STEP_TOO_SMALL
+    swarm = ParticleSwarm(population_size=3, max_cost_evaluations=6, max_iterations=50)
+    assert status(swarm) is Status.MAX_EVALUATIONS
+    nan = InverseProblem(lambda x: x.log(), [0.0, 0.0, -2.0])
+    assert status("trust-regions", nan) is Status.FAILED
+    assert status(swarm, InverseProblem(lambda x: (-2 - x).log(), [0.0] * 3)) is Status.FAILED
+
+
+def test_nan_in_a_trial_step_is_stepped_back_from():
+    # The cost is not defined below the height -0.5, and falls towards it.
+    problem = InverseProblem(lambda x: (x[2:] + 0.5).sqrt(), [0.3])
+    start = np.array([[0.8, 0.0, 0.6]])
+    for optimizer in FIRST_AND_SECOND_ORDER:
+        solution = solve(problem, SPHERE, optimizer, initial_points=start)
+        assert solution.converged
+        assert solution.point[2] == pytest.approx(0.09 - 0.5, abs=1e-5)
+
+
+def test_singular_jacobian_is_a_failed_run():
+    cusp = GraphCharts(lambda t: t, dim=1, n_ambient=2)
+    cusp.decode_one = lambda coords, chart: torch.cat([coords**3, coords**5], -1)
+    problem = InverseProblem(operators.identity, [1.0, 1.0])
+    manifold = PymanoptManifold(Atlas(cusp, tolerance=1.0))
+    solution = solve(problem, manifold, initial_points=np.zeros((1, 2)))
+    assert solution.status is Status.FAILED
+    assert np.isnan(solution.gradient_norm)
+
+
+def test_repr_and_plot(tmp_path):
+    solution = solve(DOWN, SPHERE, n_starts=2, seed=0)
+    assert repr(solution).startswith("Solution(CONVERGED, cost=0.5")
+    assert "2 of 2 starts converged" in repr(solution)
+    solution.plot().savefig(tmp_path / "solution.png")
+    assert (tmp_path / "solution.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"problem": 1}, TypeError, "problem must be an InverseProblem, got int"),
+        ({"source": "sphere"}, TypeError, "source must be an Atlas, Charts or PymanoptManifold"),
+        ({"optimizer": "newton"}, ValueError, "optimizer must be one of 'steepest-descent'"),
+        ({"optimizer": SteepestDescent}, TypeError, "or a pymanopt Optimizer"),
+        ({"n_starts": 0}, ValueError, "n_starts must be an integer of at least 1"),
+        ({"n_starts": 1.5}, TypeError, "n_starts must be an integer"),
+        ({"seed": -1}, ValueError, "seed must be"),
+        ({"initial_points": np.zeros((2, 4))}, ValueError, "initial_points must have shape"),
+        ({"initial_points": np.zeros((0, 3))}, ValueError, "initial_points must not be empty"),
+        (
+            {"initial_points": [[1.0, 0, 0], [2.0, 0, 0]]},
+            ValueError,
+            r"initial_points\[1\]: point must be on the manifold",
+        ),
+        ({"retraction": "exp"}, ValueError, "retraction must be one of"),
+        ({"max_iterations": 0}, ValueError, "max_iterations must be"),
+        ({"min_gradient_norm": -1.0}, ValueError, "min_gradient_norm must be"),
+        ({"max_time": 0.0}, ValueError, "max_time must be"),
+    ],
+)
+def test_bad_arguments(options, error, message):
+    with pytest.raises(error, match=message):
+        solve(**{"problem": DOWN, "source": SPHERE, **options})

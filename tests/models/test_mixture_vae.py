@@ -1,0 +1,150 @@
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from learnedmanifolds.datasets import toy
+from learnedmanifolds.models import MixtureVAE, Schedule
+from learnedmanifolds.models.training import AtlasTraining
+
+TINY = Schedule(seeding_steps=50, mixture_steps=50, overlap_steps=100, batch_size=32)
+
+
+def tiny(**arguments):
+    return MixtureVAE(
+        4, 1, noise_std=0.02, hidden=8, n_blocks=2, schedule=TINY, max_restarts=0, random_state=3
+    ).set_params(**arguments)
+
+
+def fit(model, x):
+    # So short a training may leave data uncovered, and says so.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return model.fit(x)
+
+
+def test_every_chart_lies_on_the_circles(model):
+    truth = toy("two_circles")
+    t = torch.linspace(-1, 1, 200).unsqueeze(1)
+    for k in range(4):
+        distance = truth.distance(model.atlas_.decode(t, k))
+        # A fifth of the published bound would need a longer training; the bound is 3 sigma.
+        assert distance.max() < 0.06
+
+
+def test_the_charts_cover_both_circles(model):
+    truth = toy("two_circles")
+    grid = truth.grid(2000)
+    quality = model.atlas_.quality(grid)
+    assert quality.coverage > 0.98
+    assert quality.reconstruction_error < 0.01
+    chart = model.transform(grid).chart
+    # No chart spans both components.
+    for k in range(4):
+        assert len(set(truth.component(grid)[chart == k].tolist())) == 1
+
+
+def test_samples_have_the_law_of_the_data(model):
+    truth = toy("two_circles")
+    sample = model.sample(4000, seed=0)
+    assert float(truth.distance(sample).quantile(0.99)) < 0.06
+    # Share of one component: standard error 0.008; charts overlap, so weights are near 1/2 only.
+    assert abs(float((sample[:, 0] > 0).float().mean()) - 0.5) < 0.08
+
+
+def test_transform_and_inverse_transform_are_inverse_on_the_manifold(model):
+    sample = model.sample(500, seed=1)
+    again = model.inverse_transform(model.transform(sample))
+    assert float((again - sample).norm(dim=1).quantile(0.95)) < 0.02
+
+
+def test_score_prefers_the_data_to_points_off_it(model, circles):
+    assert model.score(circles) > model.score(circles * 1.1) + 1
+    # The entropy of the data bounds the mean log-likelihood of any model: two circles of length
+    # 4 pi together, Gaussian of 0.02 across.
+    entropy = math.log(4 * math.pi) + 0.5 * math.log(2 * math.pi * math.e * 0.02**2)
+    assert model.score(circles) < -entropy + 0.05
+
+
+def test_same_seed_same_bits_and_other_seed_other_bits(circles):
+    a = fit(tiny(), circles).sample(50, seed=0)
+    b = fit(tiny(), circles).sample(50, seed=0)
+    c = fit(tiny(random_state=4), circles).sample(50, seed=0)
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+@pytest.mark.parametrize("stop", [70, 130, 170])
+def test_interrupted_training_resumes_to_the_same_weights(circles, tmp_path, monkeypatch, stop):
+    whole = fit(tiny(), circles).atlas_.charts.state_dict()
+    step = AtlasTraining.training_step
+
+    def interrupted(self, batch, index):
+        if self.global_step == stop:
+            raise RuntimeError("power cut")
+        return step(self, batch, index)
+
+    model = tiny(checkpoint_dir=tmp_path)
+    monkeypatch.setattr(AtlasTraining, "training_step", interrupted)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(model, circles)
+    first_steps = []
+
+    def watched(self, batch, index):
+        first_steps.append(self.global_step)
+        return step(self, batch, index)
+
+    monkeypatch.setattr(AtlasTraining, "training_step", watched)
+    resumed = fit(model, circles).atlas_.charts.state_dict()
+    assert first_steps[0] == stop // 50 * 50
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_scikit_learn_conventions(model):
+    other = clone(model)
+    assert other.get_params() == model.get_params()
+    with pytest.raises(NotFittedError):
+        other.sample(3)
+    assert model.n_features_in_ == 2
+    assert set(model.history_) >= {"step", "loss", "seeds"}
+
+
+def test_fit_takes_numpy_and_leaves_the_default_dtype(circles):
+    fitted = fit(tiny(), circles.double().numpy())
+    assert fitted.atlas_.dtype == torch.float32
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_failed_training_is_reported(circles):
+    with pytest.warns(UserWarning, match="coverage"):
+        tiny(n_charts=1).fit(circles)
+
+
+@pytest.mark.parametrize(
+    ("change", "data", "message"),
+    [
+        ({}, np.zeros((0, 2)), "x must not be empty"),
+        ({}, np.full((100, 2), np.nan), "x must be finite"),
+        ({}, np.zeros(100), "x must have shape"),
+        ({}, np.ones((100, 2)), "different points"),
+        ({}, np.random.default_rng(0).normal(size=(100, 1)), "at least 2 features"),
+        ({"dim": 3}, np.random.default_rng(0).normal(size=(100, 2)), "dim must be at most"),
+        ({"n_charts": 90}, np.random.default_rng(0).normal(size=(80, 2)), "at least 270 points"),
+        ({"noise_std": -1.0}, np.random.default_rng(0).normal(size=(100, 2)), "noise_std must be"),
+        ({"n_charts": 0}, np.random.default_rng(0).normal(size=(100, 2)), "n_charts must be"),
+    ],
+)
+def test_bad_input(change, data, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(**change).fit(data)
+
+
+def test_bad_types():
+    with pytest.raises(TypeError, match="n_charts must be an integer"):
+        tiny(n_charts=2.0).fit(np.random.default_rng(0).normal(size=(100, 2)))
+    with pytest.raises(TypeError, match="x must be an array of numbers"):
+        tiny().fit([["a", "b"]] * 50)

@@ -1,0 +1,57 @@
+"""What several test files share: random networks, known surfaces, fitted slopes."""
+
+import math
+
+import torch
+
+from learnedmanifolds.charts import FlowCharts
+
+
+def draw(*shape, seed=0, low=None, high=None):
+    """Normal numbers, or uniform ones on [low, high), float64."""
+    source = torch.Generator().manual_seed(seed)
+    if low is None:
+        return torch.randn(*shape, generator=source, dtype=torch.float64)
+    return low + (high - low) * torch.rand(*shape, generator=source, dtype=torch.float64)
+
+
+def random_flow(dim, n_ambient, n_charts=3, seed=0, std=0.3):
+    """FlowCharts in float64 with all parameters normal, anywhere in space, in any frame."""
+    charts = FlowCharts(n_charts, dim, n_ambient, hidden=6, n_blocks=2, n_latent_blocks=2).double()
+    source = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in charts.parameters():
+            parameter.normal_(0, std, generator=source)
+        charts.center.normal_(generator=source)
+        charts.frame.normal_(generator=source)
+        charts.frame.copy_(torch.linalg.qr(charts.frame)[0])
+        charts.radius.uniform_(0.5, 2, generator=source)
+    return charts.requires_grad_(False)
+
+
+def unit(vector):
+    return vector / vector.norm(dim=-1, keepdim=True)
+
+
+def slope(steps, errors):
+    """Least-squares slope of log error against log step, one for every column of errors."""
+    x = torch.as_tensor(steps, dtype=torch.float64).log()
+    y = torch.as_tensor(errors, dtype=torch.float64).log()
+    x = x - x.mean()
+    return (x @ (y - y.mean(0))) / (x @ x)
+
+
+def sphere_exp(x, h):
+    """Geodesic of the sphere of centre 0 through the rows of x, at time 1."""
+    r, speed = x.norm(dim=-1, keepdim=True), h.norm(dim=-1, keepdim=True)
+    return (speed / r).cos() * x + (speed / r).sin() * r * h / speed
+
+
+def torus_distance(x, major, minor):
+    """Distance of points to a torus of revolution about the third axis."""
+    ring = torch.hypot(x[:, 0], x[:, 1]) - major
+    return (torch.hypot(ring, x[:, 2]) - minor).abs()
+
+
+def angle_of(x):
+    return torch.atan2(x[..., 1], x[..., 0]) % (2 * math.pi)
