@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import numbers
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -68,6 +69,7 @@ class Atlas:
         shares = as_tensor(shares, "weights", shape=(charts.n_charts,))
         if bool((shares < 0).any()) or float(shares.sum()) <= 0:
             raise ValueError(f"weights must be non-negative with a positive sum, got {shares}.")
+        shares = shares.double()
         self.weights = (shares / shares.sum()).to(dtype=self.dtype, device=self.device)
 
     @property
@@ -110,13 +112,15 @@ class Atlas:
 
     def decode(self, coords: ArrayLike, chart: ArrayLike | int) -> Tensor:
         """Points (N, *ambient_shape) of coordinates (N, d) in their charts, int or (N,)."""
-        z, charts = self._coords(coords), self._chart(chart)
+        z = self._coords(coords)
+        charts = self._chart(chart, len(z))
         points = _by_chart(self.n_charts, charts, (z,), lambda k, t: self.charts.decode(t, k))
         return points.unflatten(-1, self.ambient_shape)
 
     def encode(self, x: ArrayLike, chart: ArrayLike | int) -> Tensor:
         """Coordinates (N, d) of points (N, *ambient_shape) in the given charts, int or (N,)."""
-        flat, charts = self.flat(x), self._chart(chart)
+        flat = self.flat(x)
+        charts = self._chart(chart, len(flat))
         return _by_chart(self.n_charts, charts, (flat,), lambda k, y: self.charts.encode(y, k))
 
     def jet(self, coords: Tensor, chart: Tensor | int, tangents: Tensor, pairs: Pairs = ()) -> Jet:
@@ -136,7 +140,8 @@ class Atlas:
 
     def geometry(self, coords: ArrayLike, chart: ArrayLike | int) -> LocalGeometry:
         """First- and second-order geometry at points given by chart and coordinates."""
-        return LocalGeometry(self, self._coords(coords), self._chart(chart))
+        z = self._coords(coords)
+        return LocalGeometry(self, z, self._chart(chart, len(z)))
 
     def claims(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates (K, N, d) of flat points in all charts and the distance that each misses (K, N)."""
@@ -144,10 +149,12 @@ class Atlas:
         return coords, (self.charts.decode(coords) - x).norm(dim=-1)
 
     def _log_claims(self, x: Tensor, prior: bool) -> Tensor:
-        coords, error = self.claims(x)
+        coords = self.charts.encode(x)
+        # Squares, not squared norms: a norm has no second derivative on the manifold itself.
+        square = (self.charts.decode(coords) - x).square().sum(-1)
         density = self.charts.log_prior(coords) if prior else self.charts.density.log_prob(coords)
         log_weights = self.weights.log().unsqueeze(-1)
-        return log_weights + density - error.square() / (2 * self.noise_std**2)
+        return log_weights + density - square / (2 * self.noise_std**2)
 
     def responsibilities(self, x: ArrayLike) -> Tensor:
         """Posterior probabilities (N, K) of the charts, softmax of ELBO + log alpha; no noise."""
@@ -226,12 +233,13 @@ class Atlas:
         checked = as_tensor(coords, "coords", shape=(None, self.dim))
         return checked.to(dtype=self.dtype, device=self.device)
 
-    def _chart(self, chart: ArrayLike | int) -> Tensor | int:
-        if isinstance(chart, int):
-            if not 0 <= chart < self.n_charts:
-                raise ValueError(f"chart must be in 0..{self.n_charts - 1}, got {chart}.")
-            return chart
-        index = as_tensor(chart, "chart", dtype=torch.int64, shape=(None,))
+    def _chart(self, chart: ArrayLike | int, count: int) -> Tensor | int:
+        if isinstance(chart, numbers.Integral | bool):
+            single = integer(chart, "chart")
+            if not 0 <= single < self.n_charts:
+                raise ValueError(f"chart must be in 0..{self.n_charts - 1}, got {single}.")
+            return single
+        index = as_tensor(chart, "chart", dtype=torch.int64, shape=(count,))
         if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < self.n_charts:
             raise ValueError(f"chart must be in 0..{self.n_charts - 1}, got {index.tolist()[:10]}.")
         return index.to(self.device)

@@ -128,7 +128,7 @@ def half_visible(count: int, size: int, seed: int) -> Tensor:
 
 def restore(atlas: Atlas, observed: Tensor, visible: Tensor, seed: int) -> Tensor:
     """Point of the atlas that fits the visible entries best: trust regions from three good starts."""
-    operator = operators.Mask(visible)
+    operator = operators.mask(visible)
     problem = InverseProblem(operator, observed[visible])
     candidates = atlas.sample(1024, seed)
     misfit = (candidates[:, visible] - observed[visible]).square().sum(-1)

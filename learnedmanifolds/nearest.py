@@ -17,6 +17,8 @@ def nearest(atlas: Atlas, x: Tensor) -> Located:
     clipped to the box), starting from the encoder's coordinates, and keeps the best chart.
     """
     charts, d = atlas.charts, atlas.dim
+    if not len(x):
+        return Located(torch.zeros(0, dtype=torch.int64, device=x.device), x.new_zeros(0, d))
     coords = charts.encode(x).clamp(-1, 1)
     eye = torch.eye(d, dtype=x.dtype, device=x.device)
     tangents = eye.view(1, d, 1, d).expand(len(coords), d, len(x), d)
@@ -28,7 +30,8 @@ def nearest(atlas: Atlas, x: Tensor) -> Located:
         residual = jet.value - x
         gradient = torch.einsum("kind,knd->kni", jet.first, residual)
         metric = torch.einsum("kind,kjnd->knij", jet.first, jet.first)
-        scale = metric.diagonal(dim1=-2, dim2=-1).mean(-1)
+        # The floor keeps the system solvable where the Jacobian vanishes.
+        scale = metric.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-30)
         # A coordinate that presses against its wall is held there.
         held = ((coords >= 1) & (gradient < 0)) | ((coords <= -1) & (gradient > 0))
         free = (~held).to(x.dtype)

@@ -45,6 +45,8 @@ def move(atlas: Atlas, located: Located, step: Tensor) -> Located:
     -------
     Located
     """
+    if not len(step):
+        return located
     end = located.coords + step
     reach = end.abs().amax(-1)
     if float(reach.max()) <= 1 - SHELL:
@@ -61,12 +63,12 @@ def move(atlas: Atlas, located: Located, step: Tensor) -> Located:
         fraction = _exit_fraction(at, part).unsqueeze(-1)
         at = (at + fraction * part).clamp(-1, 1)
         part = (1 - fraction) * part
-        local = LocalGeometry(atlas, at, k)
-        entered, new_chart, new_coords = _deepest_other(atlas, local.point, k)
+        local = LocalGeometry(atlas, at, k, first_order=True)
+        entered, new_chart, new_coords = _deepest_other(atlas, atlas.decode(at, k).flatten(1), k)
         entered &= ~_blocked_inside(at, part)
         # Those that go on in another chart carry the rest of the tangent vector with them.
         if bool(entered.any()):
-            there = LocalGeometry(atlas, new_coords[entered], new_chart[entered])
+            there = LocalGeometry(atlas, new_coords[entered], new_chart[entered], first_order=True)
             part[entered] = there.coordinates(local.vector(part)[entered])
             at[entered], k[entered] = new_coords[entered], new_chart[entered]
         if not bool(entered.all()):
@@ -83,7 +85,9 @@ def move(atlas: Atlas, located: Located, step: Tensor) -> Located:
 def _exit_fraction(coords: Tensor, step: Tensor) -> Tensor:
     """Largest s in [0, 1] with coords + s * step in the box, (N,)."""
     room = torch.where(step > 0, 1 - coords, 1 + coords)
-    ratio = torch.where(step == 0, torch.inf, room / step.abs().clamp(min=1e-300))
+    ratio = torch.where(
+        step == 0, torch.inf, room / step.abs().clamp(min=torch.finfo(step.dtype).tiny)
+    )
     return ratio.amin(-1).clamp(0, 1)
 
 

@@ -6,6 +6,7 @@ and normals are ambient vectors of length n, coordinates a and b vectors of leng
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Protocol
 
@@ -48,6 +49,9 @@ class LocalGeometry:
     coords : Tensor, shape (N, d)
     chart : Tensor, shape (N,), or int
         The chart of each point.
+    first_order : bool
+        Leave the second derivatives out of the pass that gives the Jacobian; they are then
+        computed by themselves if they are asked for.
 
     References
     ----------
@@ -55,9 +59,17 @@ class LocalGeometry:
     Absil, Mahony, Trumpf, An extrinsic look at the Riemannian Hessian, 2013, for the Weingarten map.
     """
 
-    def __init__(self, source: Parametrization, coords: Tensor, chart: Tensor | int) -> None:
+    def __init__(
+        self,
+        source: Parametrization,
+        coords: Tensor,
+        chart: Tensor | int,
+        *,
+        first_order: bool = False,
+    ) -> None:
         self.source, self.coords, self.chart = source, coords, chart
         self.dim = source.dim
+        self._whole = not first_order and self.dim <= _WHOLE_SECOND_DERIVATIVE
 
     @cached_property
     def _jet(self) -> Jet:
@@ -65,8 +77,7 @@ class LocalGeometry:
         eye = torch.eye(d, dtype=self.coords.dtype, device=self.coords.device)
         tangents = eye.unsqueeze(1).expand(d, *self.coords.shape)
         pairs = [(i, j) for i in range(d) for j in range(i, d)]
-        whole = pairs if d <= _WHOLE_SECOND_DERIVATIVE else []
-        return self.source.jet(self.coords, self.chart, tangents, whole)
+        return self.source.jet(self.coords, self.chart, tangents, pairs if self._whole else [])
 
     @property
     def point(self) -> Tensor:
@@ -83,9 +94,11 @@ class LocalGeometry:
         q, r = torch.linalg.qr(self.jacobian)
         diagonal = r.diagonal(dim1=-2, dim2=-1).abs()
         if bool((diagonal.amin(-1) * MAX_CONDITION <= diagonal.amax(-1)).any()):
-            worst = int((diagonal.amin(-1) / diagonal.amax(-1).clamp(min=1e-300)).argmin())
+            tiny = torch.finfo(diagonal.dtype).tiny
+            worst = int((diagonal.amin(-1) / diagonal.amax(-1).clamp(min=tiny)).argmin())
             chart = self.chart if isinstance(self.chart, int) else int(self.chart[worst])
-            condition = float(torch.linalg.cond(self.jacobian[worst]))
+            values = torch.linalg.svdvals(self.jacobian[worst]).tolist()
+            condition = values[0] / values[-1] if values[-1] > 0 else math.inf
             raise SingularJacobianError(
                 f"The Jacobian is singular in chart {chart} at the coordinates "
                 f"{self.coords[worst].tolist()}: condition number {condition:.3g}, "
@@ -97,6 +110,11 @@ class LocalGeometry:
     def tangent_basis(self) -> Tensor:
         """Q, an orthonormal basis of every tangent space, (N, n, d)."""
         return self._factors[0]
+
+    @cached_property
+    def _inverse(self) -> Tensor:
+        q, r = self._factors
+        return torch.linalg.solve_triangular(r, q.mT, upper=True)
 
     @cached_property
     def metric(self) -> Tensor:
@@ -119,8 +137,7 @@ class LocalGeometry:
 
     def coordinates(self, tangent_vector: Tensor) -> Tensor:
         """A = R^-1 Q^T h, the coordinates of (the tangent part of) vectors, (N, d)."""
-        rotated = self._along(tangent_vector).unsqueeze(-1)
-        return torch.linalg.solve_triangular(self._factors[1], rotated, upper=True).squeeze(-1)
+        return _apply(self._inverse, tangent_vector)
 
     def vector(self, coordinates: Tensor) -> Tensor:
         """H = J a, (N, n)."""
@@ -139,6 +156,19 @@ class LocalGeometry:
             return torch.einsum("nijk,ni,nj->nk", self._second, a, b)
         tangents = torch.stack([a, b])
         return self.source.jet(self.coords, self.chart, tangents, [(0, 1)]).second[0]
+
+    def tangential_acceleration(self, a: Tensor) -> Tensor:
+        """R^-1 Q^T D2(a, a), Christoffel's symbols contracted with a twice, (N, d)."""
+        if self._christoffel is not None:
+            twice = _apply(self._christoffel, a.unsqueeze(-2))
+            return _apply(twice, a)
+        return self.coordinates(self.acceleration(a, a))
+
+    @cached_property
+    def _christoffel(self) -> Tensor | None:
+        if self._second is None:
+            return None
+        return torch.einsum("nkm,nijm->nkij", self._inverse, self._second)
 
     def second_fundamental_form(self, a: Tensor, b: Tensor) -> Tensor:
         """II(a, b) = (I - P) D2(a, b), (N, n)."""
@@ -168,7 +198,7 @@ class LocalGeometry:
     @cached_property
     def _second(self) -> Tensor | None:
         d = self.dim
-        if d > _WHOLE_SECOND_DERIVATIVE:
+        if not self._whole:
             return None
         order = [
             [d * i - i * (i - 1) // 2 + j - i for i, j in (sorted((p, q)) for q in range(d))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from learnedmanifolds.geometry.local import LocalGeometry
@@ -33,7 +34,7 @@ def retraction_step(local: LocalGeometry, a: Tensor, order: int) -> Tensor:
     """
     if order == 1:
         return a
-    correction = -0.5 * local.coordinates(local.acceleration(a, a))
-    size = local.vector(correction).norm(dim=-1, keepdim=True)
-    bound = _LARGEST_CORRECTION * local.vector(a).norm(dim=-1, keepdim=True)
-    return a + correction * (bound / size.clamp(min=1e-300)).clamp(max=1.0)
+    correction = -0.5 * local.tangential_acceleration(a)
+    size = correction.norm(dim=-1, keepdim=True)
+    bound = _LARGEST_CORRECTION * a.norm(dim=-1, keepdim=True)
+    return a + correction * (bound / size.clamp(min=torch.finfo(size.dtype).tiny)).clamp(max=1.0)

@@ -2,9 +2,10 @@
 
 from learnedmanifolds.inverse import operators
 from learnedmanifolds.inverse.compare import Comparison, compare
+from learnedmanifolds.inverse.history import History
 from learnedmanifolds.inverse.optimizers import OPTIMIZERS, make_optimizer
 from learnedmanifolds.inverse.problem import InverseProblem
-from learnedmanifolds.inverse.recording import History, Recorder
+from learnedmanifolds.inverse.recording import Recorder
 from learnedmanifolds.inverse.solution import Run, Solution, Status
 from learnedmanifolds.inverse.solve import solve
 

@@ -23,12 +23,9 @@ if TYPE_CHECKING:
 _HEADINGS = {
     "converged": "converged",
     "best_cost": "best cost",
-    "median_cost": "median cost",
     "median_iterations": "iterations",
     "median_seconds": "seconds",
-    "median_n_cost": "costs",
-    "median_n_gradient": "gradients",
-    "median_n_hessian": "Hessians",
+    "evaluations": "f / grad / Hess",
     "statuses": "ended by",
 }
 
@@ -73,6 +70,8 @@ class Comparison:
             table.add_column(heading, justify="left" if heading == "ended by" else "right")
         for name, solution in self.solutions.items():
             summary = _summary(solution)
+            counts = (summary[f"median_n_{kind}"] for kind in ("cost", "gradient", "hessian"))
+            summary["evaluations"] = " / ".join(f"{count:g}" for count in counts)
             summary["converged"] = f"{summary['converged']} of {summary['starts']}"
             table.add_row(name, *(_cell(summary[key]) for key in _HEADINGS))
         return table

@@ -80,9 +80,8 @@ def _gap(cost: np.ndarray, lowest: float) -> np.ndarray:
 def _median(abscissae: list[np.ndarray], curves: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Median of step curves that stay at their last value, on the union of their abscissae."""
     grid = np.unique(np.concatenate(abscissae))
-    grid = grid[grid >= max(x[0] for x in abscissae)]
     values = [
-        y[np.searchsorted(x, grid, side="right") - 1]
+        y[np.maximum(np.searchsorted(x, grid, side="right") - 1, 0)]
         for x, y in zip(abscissae, curves, strict=True)
     ]
     return grid, np.median(values, axis=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -104,15 +105,16 @@ def mask(where: ArrayLike) -> Mask:
     ValueError
         If nothing is observed, or an index is negative.
     """
-    array = as_tensor(where, "where")
-    if array.dtype == torch.bool:
-        index = array.flatten().nonzero().squeeze(-1)
-        shape = tuple(array.shape)
-    elif array.is_floating_point() or array.is_complex():
-        raise TypeError(f"where must be an array of bool or integers, got {array.dtype}.")
+    flags = where if isinstance(where, Tensor) else np.asarray(where)
+    shape = None
+    if flags.dtype in (torch.bool, np.bool_):
+        index = torch.as_tensor(flags).flatten().nonzero().squeeze(-1)
+        shape = tuple(flags.shape)
     else:
-        index = as_tensor(array, "where", shape=(None,)).to(torch.int64)
-        shape = None
+        index = as_tensor(where, "where", shape=(None,))
+        if index.is_floating_point():
+            raise TypeError(f"where must be an array of bool or integers, got {index.dtype}.")
+        index = index.to(torch.int64)
     if index.numel() == 0:
         raise ValueError("where must select at least one entry, got none.")
     if int(index.min()) < 0:

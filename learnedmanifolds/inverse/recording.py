@@ -6,7 +6,6 @@ import copy
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,60 +13,26 @@ import pymanopt
 import torch
 
 from learnedmanifolds.geometry.local import SingularJacobianError
+from learnedmanifolds.inverse.history import History
 from learnedmanifolds.manifolds.point import AtlasPoint
 
 # Enough for the trial and the accepted point of a line search; points keep their geometry alive.
 _CACHE_SIZE = 4
 
-
-@dataclass(frozen=True, eq=False)
-class History:
-    """The iterates of a run.
-
-    An iterate is a point at which the optimizer asked for the Riemannian gradient; for an optimizer
-    without derivatives, a point better than all before (``gradient_norm`` is NaN there). The last
-    one is the result.
-
-    Attributes
-    ----------
-    cost, gradient_norm, time : ndarray, shape (M,)
-        Time in seconds since the start of the run.
-    n_cost, n_gradient, n_hessian : ndarray of int, shape (M,)
-        Evaluations until then; one at the same point again is not computed and not counted.
-    chart : ndarray of int, shape (M,)
-    coords : ndarray, shape (M, d)
-    points : ndarray, shape (M, *ambient_shape)
-    """
-
-    cost: np.ndarray
-    gradient_norm: np.ndarray
-    time: np.ndarray
-    n_cost: np.ndarray
-    n_gradient: np.ndarray
-    n_hessian: np.ndarray
-    chart: np.ndarray
-    coords: np.ndarray
-    points: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.cost)
-
-    def to_frame(self) -> Any:
-        """A pandas DataFrame of one row an iterate, without the points."""
-        import pandas
-
-        names = ("cost", "gradient_norm", "time", "n_cost", "n_gradient", "n_hessian", "chart")
-        columns = {name: getattr(self, name) for name in names}
-        columns |= {f"coords_{i}": self.coords[:, i] for i in range(self.coords.shape[1])}
-        return pandas.DataFrame(columns)
+# Rejected in a row, each a quarter of the radius of the one before, or half the step.
+_MAX_REJECTED = 50
 
 
 class StationaryPoint(Exception):  # noqa: N818 - not an error
-    """The gradient is exactly zero, by which pymanopt's optimizers would divide."""
+    """The gradient is zero, by which pymanopt's optimizers would divide, or small enough."""
+
+
+class Stalled(Exception):  # noqa: N818 - not an error
+    """No trial point was accepted for long: trust regions reject steps that a boundary bends."""
 
 
 class NotFiniteError(ValueError):
-    """The cost or the gradient at an iterate is not finite."""
+    """The cost or a derivative at an iterate is not finite."""
 
 
 FAILURES: tuple[type[Exception], ...] = (
@@ -104,9 +69,12 @@ class Recorder:
     ----------
     problem : pymanopt.Problem
         On a `PymanoptManifold`; left as it is.
+    min_gradient_norm : float
+        `StationaryPoint` is raised at an iterate whose gradient norm is below, and where it is 0.
     """
 
-    def __init__(self, problem: pymanopt.Problem) -> None:
+    def __init__(self, problem: pymanopt.Problem, min_gradient_norm: float = 0.0) -> None:
+        self._min_gradient_norm = min_gradient_norm
         self.problem = copy.copy(problem)
         self.n_cost = self.n_gradient = self.n_hessian = 0
         self.best: tuple[float, AtlasPoint] | None = None
@@ -114,6 +82,7 @@ class Recorder:
         self._by_cost: list[tuple[Any, ...]] = []
         self._costs, self._gradients, self._euclidean = _Cache(), _Cache(), _Cache()
         self._iterate: tuple[AtlasPoint, float, np.ndarray] | None = None
+        self._last_n_cost = 0
         self._cost_of = problem.cost
         euclidean_gradient = problem.euclidean_gradient
         # The problem's Riemannian Hessian needs the Euclidean gradient of its point every time.
@@ -144,6 +113,7 @@ class Recorder:
         """
         entries = self._by_gradient or self._by_cost
         counts = self.n_cost, self.n_gradient, self.n_hessian
+        self._last_n_cost = self.n_cost
         cost, gradient_norm = np.nan, np.nan
         try:
             cost = float(self._cost(point))
@@ -162,6 +132,8 @@ class Recorder:
         return float(self._costs.get(point, self._evaluate))
 
     def _evaluate(self, point: AtlasPoint) -> float:
+        if self._iterate is not None and self.n_cost - self._last_n_cost >= _MAX_REJECTED:
+            raise Stalled
         self.n_cost += 1
         value = float(self._cost_of(point))
         value = np.inf if np.isnan(value) else value
@@ -179,9 +151,9 @@ class Recorder:
         norm = float(np.linalg.norm(gradient))
         if not (np.isfinite(cost) and np.isfinite(norm)):
             raise NotFiniteError(f"cost {cost}, gradient norm {norm}")
-        self._iterate = point, cost, gradient
+        self._iterate, self._last_n_cost = (point, cost, gradient), self.n_cost
         self._by_gradient.append(self._entry(point, cost, norm))
-        if norm == 0:
+        if norm == 0 or norm < self._min_gradient_norm:
             raise StationaryPoint
         return gradient
 
@@ -191,7 +163,10 @@ class Recorder:
 
     def _hessian(self, point: AtlasPoint, tangent_vector: np.ndarray) -> np.ndarray:
         self.n_hessian += 1
-        return np.asarray(self._hessian_of(point, tangent_vector))
+        product = np.asarray(self._hessian_of(point, tangent_vector))
+        if not np.isfinite(product).all():
+            raise NotFiniteError("Hessian product")
+        return product
 
     def _entry(self, point: AtlasPoint, cost: float, gradient_norm: float) -> tuple[Any, ...]:
         counts = self.n_cost, self.n_gradient, self.n_hessian

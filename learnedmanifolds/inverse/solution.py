@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learnedmanifolds.inverse.recording import History
+from learnedmanifolds.inverse.history import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,11 +19,11 @@ class Status(Enum):
 
     CONVERGED = "The gradient norm is below the threshold."
     STEP_TOO_SMALL = "The steps became too small before the gradient did."
-    AT_BOUNDARY = "The cost falls further only beyond the boundary of the manifold."
+    AT_BOUNDARY = "The point is on the boundary of the manifold and the cost falls beyond it."
     MAX_ITERATIONS = "The largest number of iterations was reached."
     MAX_TIME = "The time was over."
     MAX_EVALUATIONS = "The largest number of cost evaluations was reached."
-    FAILED = "The cost is not finite, or the Jacobian of the decoder is singular."
+    FAILED = "The cost or a derivative is not finite, or the decoder's Jacobian is singular."
 
 
 @dataclass(frozen=True, eq=False)

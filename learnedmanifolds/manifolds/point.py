@@ -25,6 +25,11 @@ class AtlasPoint(np.ndarray):
     def __array_finalize__(self, obj: Any) -> None:
         self.local = None
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        # A point whose entries were changed is somewhere else.
+        self.local = None
+        super().__setitem__(key, value)
+
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
         return array[()] if return_scalar else np.asarray(array)
 

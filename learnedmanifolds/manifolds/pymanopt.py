@@ -67,8 +67,10 @@ class PymanoptManifold(RiemannianSubmanifold):
 
     def point(self, coords: np.ndarray, chart: int) -> AtlasPoint:
         """The point with coordinates (d,) in a chart."""
-        located = Located(torch.tensor([chart]), self.atlas._coords(np.asarray(coords)[None]))
-        return self._place(located)
+        place = self.atlas.geometry(np.asarray(coords)[None], chart)
+        if float(place.coords.abs().max()) > 1:
+            raise ValueError(f"coords must be in the chart's box [-1, 1], got {coords}.")
+        return self._place(Located(torch.tensor([int(chart)]), place.coords))
 
     def locate(self, point: np.ndarray) -> AtlasPoint:
         """The point of the manifold that an array stands for.

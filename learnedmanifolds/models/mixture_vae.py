@@ -42,7 +42,7 @@ class MixtureVAE(BaseEstimator):
     hidden, n_blocks, n_latent_blocks : int
         Size of the networks, see `FlowCharts`.
     schedule : Schedule, optional
-        Steps, rates and weights of the training stages.
+        Steps, rates and weights of the training stages; `Schedule.suited` by default.
     max_restarts : int
         How often a training that left dead or folded charts, or data uncovered, is repeated from
         another seed; the best is kept.
@@ -170,7 +170,7 @@ class MixtureVAE(BaseEstimator):
         import lightning
         from lightning.pytorch.callbacks import ModelCheckpoint
 
-        schedule = self.schedule or Schedule()
+        schedule = self.schedule or Schedule.suited(self.n_charts, self.dim)
         generator = torch.Generator().manual_seed(seed)
         centers, cells = geodesic_cells(x, self.n_charts, generator)
         charts = FlowCharts(

@@ -33,7 +33,7 @@ class Schedule:
     ----------
     seeding_steps, mixture_steps, overlap_steps : int
     batch_size : int
-        Points a step; in the overlap stage points a step and chart.
+        Points a step of the mixture stage; half as many for each chart in the other stages.
     learning_rate : float
         Rate of Adam in the seeding stage; its peak in the overlap stage is 0.6 of it.
     mixture_peak : float
@@ -57,6 +57,11 @@ class Schedule:
     lipschitz_weight: float = 1.0
     box_weight: float = 0.5
     consensus_weight: float = 1.0
+
+    @classmethod
+    def suited(cls, n_charts: int, dim: int) -> Schedule:
+        """The default for an atlas: the more charts meet, the longer the overlap stage."""
+        return cls(overlap_steps=max(800, 180 * n_charts * dim))
 
     @property
     def n_steps(self) -> int:
@@ -196,7 +201,7 @@ class AtlasTraining(lightning.LightningModule):
         if self._frozen is None:
             self._frozen = self._freeze_weights()
         x, weights = self._data[0], self._frozen
-        pick = torch.multinomial(weights, self.schedule.batch_size, True, generator=generator)
+        pick = torch.multinomial(weights, self.schedule.batch_size // 2, True, generator=generator)
         noise = self._noise(pick.shape[1], generator)
         losses, _ = negative_elbo(self.charts, x[pick], self.overlap_noise, noise)
         share = self.log_weights.detach().exp()
@@ -205,7 +210,7 @@ class AtlasTraining(lightning.LightningModule):
 
     def _box_loss(self, generator: torch.Generator, share: Tensor) -> Tensor:
         """Box term on uniform points of every box, and agreement of the charts that hold them."""
-        size = self.schedule.batch_size // 2
+        size = self.schedule.batch_size // 3
         shape = (self.charts.n_charts, size, self.charts.dim)
         t = 2 * torch.rand(shape, generator=generator, device=self.device) - 1
         points = self.charts.decode(t)

@@ -50,15 +50,9 @@ def test_jets_of_random_flows_match_torch_func(dim, n):
     for k in range(charts.n_charts):
         jet = charts.jet(t, k, tangents, PAIRS)
         # Reverse mode, a point at a time: nothing in common with the Taylor rows.
-        jac = torch.stack(
-            [torch.func.jacrev(lambda z, k=k: charts.decode(z[None], k)[0])(z) for z in t]
-        )
-        hess = torch.stack(
-            [
-                torch.func.jacrev(torch.func.jacrev(lambda z, k=k: charts.decode(z[None], k)[0]))(z)
-                for z in t
-            ]
-        )
+        derivative = torch.func.jacrev(lambda z, k=k: charts.decode(z[None], k)[0])
+        jac = torch.func.vmap(derivative)(t)
+        hess = torch.func.vmap(torch.func.jacrev(derivative))(t)
         first = torch.einsum("pnd,tpd->tpn", jac, tangents)
         assert torch.allclose(jet.first, first, rtol=1e-10, atol=1e-11)
         for row, (i, j) in enumerate(PAIRS):
@@ -66,8 +60,11 @@ def test_jets_of_random_flows_match_torch_func(dim, n):
             assert torch.allclose(jet.second[row], second, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("make", [lambda: random_flow(2, 3), lambda: random_flow(1, 2), TorusCharts,
-                                  SphereCharts, CircleCharts], ids=["flow2", "flow1", "torus", "sphere", "circle"])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [lambda: random_flow(2, 3), lambda: random_flow(1, 2), TorusCharts, SphereCharts, CircleCharts],
+    ids=["flow2", "flow1", "torus", "sphere", "circle"],
+)
 @pytest.mark.parametrize("pairs", [(), [(0, 0), (1, 1)], [(0, 1)]])
 def test_all_charts_at_once_give_the_jets_of_single_charts(make, pairs):
     charts = make()

@@ -49,7 +49,7 @@ def test_table(comparison, capsys):
     assert "trust-regions" in text
     assert "3 of 3" in text
     comparison.print()
-    assert "converged" in capsys.readouterr().out
+    assert "Evaluations, iterations and seconds" in capsys.readouterr().out
     assert "trust-regions: 3 of 3" in repr(comparison)
 
 

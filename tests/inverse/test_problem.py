@@ -50,8 +50,15 @@ def test_gradient_agrees_with_differences(manifold, prior_weight):
     torch.testing.assert_close(gradient, expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("prior_weight", [0.0, 1.0])
-@pytest.mark.parametrize("coords", [[0.2, -0.1], [0.9, 0.3]])
+@pytest.mark.parametrize(
+    ("coords", "prior_weight"),
+    [
+        ([0.2, -0.1], 0.0),
+        ([0.9, 0.3], 0.0),
+        ([0.9, 0.3], 1.0),
+        ([0.2, -0.1], 1.0),
+    ],
+)
 def test_riemannian_derivatives_have_the_right_order(manifold, prior_weight, coords):
     # Slopes 2 and 3 of the error of the Taylor polynomials along a second-order retraction;
     # 0.9 is on the ramp of the latent density.

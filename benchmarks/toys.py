@@ -1,0 +1,127 @@
+"""Toy manifolds: training time, quality, and optimizers from random starts, over several seeds.
+
+python benchmarks/toys.py [--toys two_circles,sphere,torus] [--seeds 5] [--starts 100]
+
+For each toy and seed: seconds to train; mean reconstruction error on clean points; 99th percentile
+and maximum of the samples' distance to the true manifold; disagreement; share of the data covered
+twice. For two circles, sphere and torus: runs of each optimizer that end within 0.03 (torus 0.08) of
+the true constrained minimiser of the start's component, median iterations, median seconds an
+iteration as a multiple of one single-point decoder call, and the iterate farthest from the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+
+import numpy as np
+import torch
+
+import learnedmanifolds as lm
+from learnedmanifolds.models import Schedule
+
+TARGETS = {"two_circles": (0.0, 0.0), "sphere": (0.0, 0.0, -2.0), "torus": (-5.0, 0.0, 0.0)}
+REACH = {"two_circles": 0.03, "sphere": 0.03, "torus": 0.08}
+PUBLISHED_SECONDS = {"two_circles": 966, "ring": 692, "sphere": 694, "torus": 2235}
+OPTIMIZERS = ("steepest-descent", "conjugate-gradient", "trust-regions")
+
+
+def minimiser(name: str, component: int) -> np.ndarray:
+    """The true constrained minimiser of the squared distance to the target, per component."""
+    if name == "two_circles":
+        return np.array([-0.5 if component == 0 else 0.5, 0.0])
+    return np.array({"sphere": (0.0, 0.0, -1.0), "torus": (-4.0, 0.0, 0.0)}[name])
+
+
+def decoder_seconds(atlas: lm.Atlas) -> float:
+    """Median seconds of one single-point call of the decoder of one chart."""
+    z = torch.zeros(1, atlas.dim, dtype=atlas.dtype)
+    times = []
+    for _ in range(300):
+        start = time.perf_counter()
+        atlas.charts.decode(z, 0)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def optimize(name: str, atlas: lm.Atlas, n_starts: int, seed: int) -> None:
+    truth = lm.datasets.toy(name)
+    atlas = atlas.to(torch.float64)
+    target = torch.tensor(TARGETS[name], dtype=torch.float64)
+    problem = lm.InverseProblem(lm.operators.Identity(), target)
+    unit = decoder_seconds(atlas)
+    for optimizer in OPTIMIZERS:
+        solution = lm.solve(
+            problem, atlas, optimizer, n_starts=n_starts, seed=seed, min_gradient_norm=1e-8
+        )
+        reached, iterations, ratios, farthest = 0, [], [], 0.0
+        statuses: dict[str, int] = {}
+        for run in solution.runs:
+            component = int(truth.component(run.history.points[:1])[0])
+            gap = np.linalg.norm(run.point - minimiser(name, component))
+            reached += gap <= REACH[name]
+            iterations.append(run.iterations)
+            ratios.append(run.time / max(1, run.iterations) / unit)
+            farthest = max(farthest, float(truth.distance(run.history.points).max()))
+            statuses[run.status.name] = statuses.get(run.status.name, 0) + 1
+        print(
+            f"    {optimizer:19s} reached {reached:3d} of {n_starts}; iterations median "
+            f"{np.median(iterations):.0f}; an iteration {np.median(ratios):.1f} decoder calls; "
+            f"farthest iterate {farthest:.4f}; {statuses}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--toys", default=",".join(lm.datasets.TOYS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--starts", type=int, default=100)
+    arguments = parser.parse_args()
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads; {Schedule()}"
+    )
+    for name in arguments.toys.split(","):
+        truth = lm.datasets.toy(name)
+        settings = truth.settings
+        rows = []
+        for seed in range(arguments.seeds):
+            x = truth.sample(settings.n, settings.noise, seed)
+            start = time.perf_counter()
+            model = lm.MixtureVAE(
+                settings.n_charts, settings.dim, settings.noise_std, random_state=seed
+            ).fit(x)
+            seconds = time.perf_counter() - start
+            quality = model.atlas_.quality(truth.grid(5000))
+            distance = truth.distance(model.sample(10_000, seed=seed)).double()
+            row = {
+                "seconds": seconds,
+                "trainings": len(model.history_["seeds"]),
+                "reconstruction": quality.reconstruction_error,
+                "sample 99 %": float(distance.quantile(0.99)),
+                "sample max": float(distance.max()),
+                "disagreement 95 %": quality.disagreement_95,
+                "coverage": quality.coverage,
+                "covered twice": quality.covered_twice,
+            }
+            rows.append(row)
+            print(
+                f"{name} seed {seed}: " + ", ".join(f"{k} {v:.4g}" for k, v in row.items()),
+                flush=True,
+            )
+            if name in TARGETS:
+                optimize(name, model.atlas_, arguments.starts, seed)
+        print(f"{name}, medians [least, most] over {len(rows)} seeds:")
+        for key in rows[0]:
+            values = [row[key] for row in rows]
+            print(f"  {key:18s} {np.median(values):.4g} [{min(values):.4g}, {max(values):.4g}]")
+        if name in PUBLISHED_SECONDS:
+            ratio = PUBLISHED_SECONDS[name] / np.median([row["seconds"] for row in rows])
+            print(f"  published training / ours: {ratio:.1f}")
+
+
+if __name__ == "__main__":
+    main()

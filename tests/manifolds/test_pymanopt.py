@@ -1,0 +1,292 @@
+"""Atlases in pymanopt: identities, orders, backends, optimizers, points."""
+
+import copy
+
+import autograd.numpy as anp
+import numpy as np
+import pymanopt
+import pytest
+import torch
+from oracles import draw
+from pymanopt.optimizers import (
+    ConjugateGradient,
+    NelderMead,
+    ParticleSwarm,
+    SteepestDescent,
+    TrustRegions,
+)
+
+from learnedmanifolds import Atlas
+from learnedmanifolds.charts import CircleCharts, GraphCharts, SphereCharts, TorusCharts
+from learnedmanifolds.manifolds import PymanoptManifold
+from learnedmanifolds.manifolds.point import AtlasPoint
+
+
+def wave(t):
+    return 0.3 * (2 * t).sin().sum(-1, keepdim=True) + 0.2 * t.prod(-1, keepdim=True)
+
+
+CHARTS = {
+    "circle": lambda: CircleCharts(2.0),
+    "sphere": lambda: SphereCharts(1.3),
+    "torus": lambda: TorusCharts(),
+    "graph": lambda: GraphCharts(wave),
+}
+RETRACTIONS = ["second-order", "chart", "projection"]
+
+
+def build(name, retraction="second-order", seed=0):
+    return PymanoptManifold(Atlas(CHARTS[name](), tolerance=1e-6), retraction, seed=seed)
+
+
+@pytest.fixture(params=CHARTS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(params=RETRACTIONS)
+def manifold(name, request):
+    return build(name, request.param)
+
+
+def inner_points(m, n=20):
+    """Points in the middle of their boxes, where a short line crosses no border."""
+    coords = draw(n, m.dim, seed=1, low=-0.5, high=0.5).numpy()
+    return [m.point(c, i % m.atlas.n_charts) for i, c in enumerate(coords)]
+
+
+def value(x):
+    return np.sin(x).sum() + 0.3 * x[0] * x[1] ** 2
+
+
+def gradient(x):
+    g = np.cos(np.asarray(x))
+    g[0] += 0.3 * x[1] ** 2
+    g[1] += 0.6 * x[0] * x[1]
+    return g
+
+
+def hessian(x, h):
+    out = -np.sin(np.asarray(x)) * h
+    out[0] += 0.6 * x[1] * h[1]
+    out[1] += 0.6 * (x[1] * h[0] + x[0] * h[1])
+    return out
+
+
+def problem(m, backend):
+    if backend == "numpy":
+        cost = pymanopt.function.numpy(m)(value)
+        return pymanopt.Problem(
+            m,
+            cost,
+            euclidean_gradient=pymanopt.function.numpy(m)(gradient),
+            euclidean_hessian=pymanopt.function.numpy(m)(hessian),
+        )
+    if backend == "autograd":
+        return pymanopt.Problem(
+            m, pymanopt.function.autograd(m)(lambda x: anp.sum(anp.sin(x)) + 0.3 * x[0] * x[1] ** 2)
+        )
+    return pymanopt.Problem(
+        m, pymanopt.function.pytorch(m)(lambda x: x.sin().sum() + 0.3 * x[0] * x[1] ** 2)
+    )
+
+
+def test_projection_is_idempotent_and_self_adjoint(manifold):
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        x = manifold.random_point()
+        v, w = rng.standard_normal((2, *manifold.atlas.ambient_shape))
+        p = manifold.projection(x, v)
+        np.testing.assert_allclose(manifold.projection(x, p), p, atol=1e-12)
+        assert manifold.inner_product(x, p, w) == pytest.approx(v @ manifold.projection(x, w))
+        np.testing.assert_array_equal(manifold.to_tangent_space(x, v), p)
+        assert manifold.norm(x, v - p) == pytest.approx(np.sqrt(v @ v - p @ p))
+
+
+def test_random_tangent_vectors_are_tangent_and_of_norm_one(manifold):
+    x = manifold.random_point()
+    h = manifold.random_tangent_vector(x)
+    assert np.linalg.norm(h) == pytest.approx(1)
+    np.testing.assert_allclose(manifold.projection(x, h), h, atol=1e-12)
+    assert np.abs(h - manifold.random_tangent_vector(x)).max() > 1e-6
+    zero = manifold.zero_vector(x)
+    assert zero.shape == x.shape and not zero.any()
+
+
+def test_retraction_of_zero_stays_and_has_the_identity_as_derivative(manifold):
+    for x in inner_points(manifold, 4):
+        np.testing.assert_allclose(manifold.retraction(x, 0 * x), x, atol=1e-12)
+        h, t = manifold.random_tangent_vector(x), 1e-5
+        ahead, back = (np.asarray(manifold.retraction(x, s * h)) for s in (t, -t))
+        np.testing.assert_allclose((ahead - back) / (2 * t), h, atol=1e-7)
+
+
+def test_slopes_of_gradient_and_hessian(name):
+    m = build(name)
+    f = problem(m, "numpy")
+    sizes = np.logspace(-1, -2, 6)
+    first, second = np.zeros(6), np.zeros(6)
+    for x in inner_points(m):
+        h = m.random_tangent_vector(x)
+        slope = m.inner_product(x, f.riemannian_gradient(x), h)
+        curvature = m.inner_product(x, f.riemannian_hessian(x, h), h)
+        for i, t in enumerate(sizes):
+            rest = f.cost(m.retraction(x, t * h)) - f.cost(x) - t * slope
+            first[i] += rest**2
+            second[i] += (rest - 0.5 * t * t * curvature) ** 2
+    fitted = [np.polyfit(np.log(sizes), 0.5 * np.log(e), 1)[0] for e in (first, second)]
+    assert fitted == pytest.approx([2, 3], abs=0.1)
+
+
+def test_hessian_is_symmetric(name):
+    m = build(name)
+    f = problem(m, "numpy")
+    for x in inner_points(m, 5):
+        a, b = m.random_tangent_vector(x), m.random_tangent_vector(x)
+        left = m.inner_product(x, f.riemannian_hessian(x, a), b)
+        assert left == pytest.approx(m.inner_product(x, a, f.riemannian_hessian(x, b)), abs=1e-11)
+
+
+@pytest.mark.parametrize("backend", ["autograd", "pytorch"])
+def test_backends_give_the_same_derivatives(name, backend):
+    m = build(name)
+    exact, automatic = problem(m, "numpy"), problem(m, backend)
+    for x in inner_points(m, 3):
+        h = m.random_tangent_vector(x)
+        assert automatic.cost(x) == pytest.approx(exact.cost(x))
+        for left, right in (
+            (automatic.riemannian_gradient(x), exact.riemannian_gradient(x)),
+            (automatic.riemannian_hessian(x, h), exact.riemannian_hessian(x, h)),
+        ):
+            np.testing.assert_allclose(left, right, atol=1e-11)
+
+
+TARGETS = {
+    "circle": ([-1.0, 2.0], [-2 / 5**0.5, 4 / 5**0.5]),
+    "sphere": ([2.0, 1.0, 2.0], [2.6 / 3, 1.3 / 3, 2.6 / 3]),
+    "torus": ([0.0, -6.0, 1.0], [0, -3 - 3 / 10**0.5, 1 / 10**0.5]),
+}
+OPTIMIZERS = {
+    "steepest": lambda: SteepestDescent(verbosity=0, max_iterations=100),
+    "conjugate": lambda: ConjugateGradient(verbosity=0, max_iterations=100),
+    "trust": lambda: TrustRegions(verbosity=0, max_iterations=30),
+    "nelder-mead": lambda: NelderMead(verbosity=0, max_cost_evaluations=60),
+    "swarm": lambda: ParticleSwarm(verbosity=0, max_cost_evaluations=150, population_size=10),
+}
+
+
+# The derivative-free ones locate a Karcher mean in every step: too slow to cross with the torus.
+SLOW = {"nelder-mead": ["circle"], "swarm": ["circle", "sphere"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [(name, key) for key in OPTIMIZERS for name in SLOW.get(key, TARGETS)],
+    indirect=["name"],
+)
+def test_every_optimizer_finds_the_nearest_point(name, optimizer):
+    m = build(name, seed=3)
+    target, expected = (np.array(v) for v in TARGETS[name])
+    on = pymanopt.function.numpy(m)
+    f = pymanopt.Problem(
+        m,
+        on(lambda x: ((x - target) ** 2).sum()),
+        euclidean_gradient=on(lambda x: 2 * (np.asarray(x) - target)),
+        euclidean_hessian=on(lambda x, h: 2 * h),
+    )
+    np.random.seed(0)  # noqa: NPY002, pymanopt's own random numbers
+    free = optimizer in ("nelder-mead", "swarm")
+    start = {} if free else {"initial_point": m.random_point()}
+    result = OPTIMIZERS[optimizer]().run(f, **start)
+    assert np.linalg.norm(result.point - expected) < (0.2 if free else 1e-4)
+
+
+def test_plain_arrays_are_located(name):
+    m = build(name)
+    for x in inner_points(m, 4):
+        plain = np.array(x)
+        v = np.arange(1.0, 1 + x.size)
+        np.testing.assert_allclose(m.projection(plain, v), m.projection(x, v), atol=1e-8)
+        found = m.locate(plain)
+        assert isinstance(found, AtlasPoint)
+        np.testing.assert_allclose(found, plain, atol=1e-9)
+
+
+def test_points_off_the_manifold_are_refused_with_the_tolerance(name):
+    m = build(name)
+    x = np.array(m.random_point())
+    normal = np.ones_like(x) - m.projection(x, np.ones_like(x))
+    off = x + 1e-3 * normal / np.linalg.norm(normal)
+    for call in (m.projection, m.retraction):
+        with pytest.raises(ValueError, match="tolerance is 1e-06"):
+            call(off, np.zeros_like(x))
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros(7), np.array(1.0), np.full(3, np.nan), np.zeros((1, 3))], ids=repr
+)
+def test_bad_arrays_are_refused(bad):
+    m = build("sphere")
+    with pytest.raises(ValueError, match="point must"):
+        m.locate(bad)
+    if not np.isnan(bad).any():
+        with pytest.raises(ValueError, match="vector must"):
+            m.projection(m.random_point(), bad)
+
+
+@pytest.mark.parametrize(("coords", "chart"), [([0, 0], 2), ([0, 0], -1), ([0, 1.5], 0), ([0], 0)])
+def test_bad_places_are_refused(coords, chart):
+    with pytest.raises(ValueError, match="chart must|coords must"):
+        build("sphere").point(np.array(coords, dtype=float), chart)
+
+
+def test_bad_constructor_arguments_are_refused():
+    with pytest.raises(TypeError, match="source must"):
+        PymanoptManifold("sphere")
+    with pytest.raises(ValueError, match="retraction must"):
+        PymanoptManifold(SphereCharts(), "exponential")
+    with pytest.raises(ValueError, match="seed must"):
+        PymanoptManifold(SphereCharts(), seed=-1)
+
+
+def test_the_jacobian_at_a_visited_point_is_computed_once(monkeypatch):
+    m = build("sphere")
+    calls, jet = [], m.atlas.charts.jet
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return jet(*arguments)
+
+    monkeypatch.setattr(m.atlas.charts, "jet", counted)
+    x = m.point(np.array([0.1, 0.2]), 1)
+    assert not calls
+    h = m.random_tangent_vector(x)
+    m.euclidean_to_riemannian_hessian(x, gradient(x), hessian(x, h), h)
+    m.retraction(x, 0.1 * h)
+    m.projection(copy.deepcopy(x), h)
+    assert len(calls) == 1
+
+
+def test_a_deep_copy_keeps_the_place_and_arithmetic_drops_it():
+    m = build("sphere")
+    x = m.point(np.array([0.9, 0.2]), 1)
+    y = copy.deepcopy(x)
+    assert y.chart == 1 and y is not x
+    np.testing.assert_array_equal(y.coords, [0.9, 0.2])
+    assert not isinstance(x + 1, AtlasPoint) and isinstance(x.sum(), float)
+    y[0] = 5.0
+    with pytest.raises(ValueError, match="not a point"):
+        _ = y.chart
+    assert x.chart == 1 and x[0] != 5
+
+
+def test_the_seed_decides_points_and_vectors():
+    a, b, c = (build("torus", seed=s) for s in (1, 1, 2))
+    x, y, z = a.random_point(), b.random_point(), c.random_point()
+    np.testing.assert_array_equal(x, y)
+    assert np.abs(x - z).max() > 0
+    np.testing.assert_array_equal(a.random_tangent_vector(x), b.random_tangent_vector(y))
+
+
+def test_torch_keeps_its_default_dtype():
+    assert torch.get_default_dtype() == torch.float32
