@@ -67,8 +67,8 @@ class Quality:
 
     @property
     def healthy(self) -> bool:
-        """No dead or folded chart, and at most one point in fifty uncovered."""
-        return not self.dead_charts and max(self.folded) < 0.05 and self.coverage >= 0.98
+        """No dead chart, none folded over a quarter of its box, and at most one point in fifty uncovered."""
+        return not self.dead_charts and max(self.folded) < 0.25 and self.coverage >= 0.98
 
 
 @torch.no_grad()

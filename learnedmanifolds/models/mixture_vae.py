@@ -194,7 +194,12 @@ class MixtureVAE(BaseEstimator):
             last = folder / "last.ckpt"
             resume = str(last) if last.exists() else None
             callbacks.append(
-                ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_epochs=1)
+                ModelCheckpoint(
+                    folder,
+                    filename="last",
+                    enable_version_counter=False,
+                    save_on_train_epoch_end=True,
+                )
             )
         logger = logging.getLogger("lightning.pytorch")
         level = logger.level

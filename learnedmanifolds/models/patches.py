@@ -12,7 +12,7 @@ _CHUNK = 4_000_000
 
 _MEDOID_TRIES = 20
 
-CELL_MARGIN = 1.25
+CELL_MARGIN = 1.15
 """Overlap of the cells that the charts are seeded on, relative to the distance to the centres."""
 
 
@@ -50,7 +50,7 @@ def neighbours(x: Tensor, centers: Tensor, count: int) -> Tensor:
 
 
 def geodesic_cells(
-    x: Tensor, count: int, generator: torch.Generator, n_nodes: int = 1024, n_neighbours: int = 8
+    x: Tensor, count: int, generator: torch.Generator, n_nodes: int = 1024, n_neighbours: int = 15
 ) -> tuple[Tensor, Tensor]:
     """Centres (count, n), data points, and overlapping cells (count, N): k-medoids along the data.
 

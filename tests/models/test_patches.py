@@ -12,8 +12,10 @@ def test_patches_see_the_distance_to_the_manifold(name):
     x = truth.sample(10_000, seed=0)
     patches = make_patches(x, truth.dim, torch.Generator().manual_seed(0))
     grid = truth.grid(500)
-    # Flat discs of the neighbours' size miss a curved manifold by r^2 / 2 at most.
-    assert patches.excess(grid).sqrt().quantile(0.95) < 0.06
+    # Flat discs miss a curved manifold by r^2 / 2, and leave gaps of up to the spacing of the 1,024
+    # centres, 0.34 on the torus (area 118).
+    bound = {"two_circles": 0.02, "sphere": 0.04, "torus": 0.1}[name]
+    assert patches.excess(grid).sqrt().quantile(0.95) < bound
     center = {"two_circles": 1.5, "sphere": 0.0, "torus": None}[name]
     if center is not None:
         inner = torch.zeros(1, truth.ambient_dim)
