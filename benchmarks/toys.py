@@ -17,7 +17,9 @@ import platform
 import time
 
 import numpy as np
+import pymanopt
 import torch
+from pymanopt.tools.diagnostics import identify_linear_piece
 
 import learnedmanifolds as lm
 from learnedmanifolds.models import Schedule
@@ -44,6 +46,44 @@ def decoder_seconds(atlas: lm.Atlas) -> float:
         atlas.charts.decode(z, 0)
         times.append(time.perf_counter() - start)
     return float(np.median(times))
+
+
+def slopes(atlas: lm.Atlas, seed: int, n_points: int = 100) -> tuple[int, int, float, float]:
+    """Points at which the fitted slopes of the Taylor errors of a cost are within 0.1 of 2 and 3.
+
+    Along the second-order retraction, in a random tangent direction, for 31 steps of 1e-5 to 1e-1 of
+    the manifold's size, in the window of 8 steps (a decade) where the error is straightest: away
+    from rounding and from higher orders, as pymanopt's own check chooses it. Also the slopes
+    farthest from 2 and from 3.
+    """
+    manifold = lm.PymanoptManifold(atlas, seed=seed)
+
+    @pymanopt.function.pytorch(manifold)
+    def cost(point: torch.Tensor) -> torch.Tensor:
+        return (1.3 * point + 0.4).sin().sum() + point.prod()
+
+    problem = pymanopt.Problem(manifold, cost)
+    steps = manifold.typical_dist * np.geomspace(1e-5, 1e-1, 31)
+    fitted = []
+    for _ in range(n_points):
+        x = manifold.random_point()
+        h = manifold.random_tangent_vector(x)
+        value, slope = problem.cost(x), np.vdot(problem.riemannian_gradient(x), h)
+        curvature = np.vdot(problem.riemannian_hessian(x, h), h)
+        costs = np.array([problem.cost(manifold.retraction(x, t * h)) for t in steps])
+        first = np.abs(costs - value - steps * slope)
+        second = np.abs(costs - value - steps * slope - 0.5 * steps**2 * curvature)
+        logs = np.log10(steps)
+        fitted.append(
+            [
+                identify_linear_piece(logs, np.log10(np.maximum(error, 1e-300)), 8)[1][0]
+                for error in (first, second)
+            ]
+        )
+    gap = np.abs(np.array(fitted) - [2.0, 3.0])
+    good = (gap <= 0.1).sum(0)
+    worst = np.array(fitted)[gap.argmax(0), [0, 1]]
+    return int(good[0]), int(good[1]), float(worst[0]), float(worst[1])
 
 
 def optimize(name: str, atlas: lm.Atlas, n_starts: int, seed: int) -> None:
@@ -116,6 +156,8 @@ def main() -> None:
                 f"{name} seed {seed}: " + ", ".join(f"{k} {v:.4g}" for k, v in row.items()),
                 flush=True,
             )
+            two, three, *worst = slopes(model.atlas_, seed)
+            print(f"    slopes within 0.1 of 2: {two}, of 3: {three} of 100; farthest {worst}")
             if name in TARGETS:
                 optimize(name, model.atlas_, arguments.starts, seed)
         print(f"{name}, medians [least, most] over {len(rows)} seeds:")

@@ -58,15 +58,13 @@ def demo(
     console.print(circles.comparison)
     console.rule("Handwritten digits, half the pixels hidden")
     digits = digits_demo(output, seed, verbose=console.is_terminal)
+    _print_quality(digits.quality, digits.seconds)
     table = Table("restored on", "error on hidden pixels (RMS, grey values in [0, 1])")
     table.add_row("atlas", f"{digits.atlas_error:.4f}")
     table.add_row("PCA subspace of the same dimension", f"{digits.pca_error:.4f}")
     table.add_row("ratio", f"{digits.ratio:.3f}")
     console.print(table)
-    console.print(
-        f"{digits.n_images} held-out images; training {digits.seconds['train']:.1f} s, "
-        f"restoring {digits.seconds['solve']:.1f} s"
-    )
+    console.print(f"{digits.n_images} held-out images")
     figures = [str(path) for path in sorted(output.glob("*.png"))]
     console.print("figures: " + ", ".join(figures))
     _write_json(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,11 @@ def digits_demo(
         max_restarts=0,
         random_state=seed,
         verbose=verbose,
-    ).fit(data.train)
+    )
+    with warnings.catch_warnings():
+        # Digits are no manifold of four dimensions: the figures that the warning repeats are printed.
+        warnings.simplefilter("ignore", UserWarning)
+        model.fit(data.train)
     trained = time.perf_counter()
     truth = data.test[:n_images].double()
     visible = half_visible(n_images, truth.shape[1], seed)

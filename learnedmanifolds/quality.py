@@ -67,7 +67,7 @@ class Quality:
 
     @property
     def healthy(self) -> bool:
-        """No dead chart, none folded over a quarter of its box, and at most one point in fifty uncovered."""
+        """No dead chart, none folded over a quarter of its box, at most 2 % of the points uncovered."""
         return not self.dead_charts and max(self.folded) < 0.25 and self.coverage >= 0.98
 
 
