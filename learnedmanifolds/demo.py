@@ -132,14 +132,21 @@ def half_visible(count: int, size: int, seed: int) -> Tensor:
 
 
 def restore(atlas: Atlas, observed: Tensor, visible: Tensor, seed: int) -> Tensor:
-    """Point of the atlas that fits the visible entries best: trust regions from three good starts."""
+    """Point of the atlas that fits the visible entries best: trust regions from a good start a chart."""
     operator = operators.mask(visible)
     problem = InverseProblem(operator, observed[visible])
-    candidates = atlas.sample(1024, seed)
-    misfit = (candidates[:, visible] - observed[visible]).square().sum(-1)
-    starts = candidates[misfit.topk(3, largest=False).indices]
+    coords = atlas.sample_coords(512, seed).coords
+    starts = []
+    for k in range(atlas.n_charts):
+        candidates = atlas.decode(coords, k)
+        misfit = (candidates[:, visible] - observed[visible]).square().sum(-1)
+        starts.append(candidates[misfit.argmin()])
     solution = solve(
-        problem, atlas, initial_points=starts, max_iterations=30, min_gradient_norm=1e-4
+        problem,
+        atlas,
+        initial_points=torch.stack(starts),
+        max_iterations=30,
+        min_gradient_norm=1e-4,
     )
     return torch.from_numpy(solution.point)
 

@@ -80,9 +80,12 @@ class Schedule:
     def rate(self, step: int) -> float:
         """Learning rate relative to `learning_rate`: warm-up, then a cosine in each stage."""
         name, done = self.stage(step)
-        if name == "seeding":
-            return min(1.0, 10 * done + 0.1)
-        peak, low = (self.mixture_peak, 0.1) if name == "mixture" else (0.6, 0.002)
+        # Seeded charts settle before they compete: one that still misses its cell loses it for good.
+        peak, low = {
+            "seeding": (1.0, 0.05),
+            "mixture": (self.mixture_peak, 0.1),
+            "overlap": (0.6, 0.002),
+        }[name]
         warm = min(1.0, 10 * done + 0.1)
         return warm * (low + (peak - low) * 0.5 * (1 + math.cos(math.pi * done)))
 
