@@ -12,7 +12,7 @@ from learnedmanifolds.geometry import LocalGeometry
 if TYPE_CHECKING:
     from learnedmanifolds.atlas import Atlas, Located
 
-MIN_ENTRY_DEPTH = 0.05
+MIN_ENTRY_DEPTH = 0.01
 """A chart is entered only where it holds the border point at least this deep (hysteresis)."""
 
 SHELL = 0.2
