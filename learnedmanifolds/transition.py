@@ -99,12 +99,15 @@ def _blocked_inside(coords: Tensor, step: Tensor) -> Tensor:
 def _deepest_other(atlas: Atlas, x: Tensor, chart: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Whether another chart holds each point deep enough, which, and where."""
     coords, error = atlas.claims(x)
-    depth = 1 - coords.abs().amax(-1)
-    depth = torch.where(error <= atlas.tolerance, depth, -torch.inf)
     rows = torch.arange(len(x), device=x.device)
+    depth = 1 - coords.abs().amax(-1)
     depth[chart, rows] = -torch.inf
-    best, new_chart = depth.max(0)
-    return best >= MIN_ENTRY_DEPTH, new_chart, coords[new_chart, rows]
+    held = torch.where(error <= atlas.tolerance, depth, -torch.inf)
+    # A jump a little beyond the tolerance is better than a wall where no boundary is.
+    nearly = torch.where(error <= 2 * atlas.tolerance, depth, -torch.inf)
+    best, new_chart = torch.where(held.amax(0) >= MIN_ENTRY_DEPTH, held, nearly).max(0)
+    entered = best >= MIN_ENTRY_DEPTH
+    return entered, new_chart, coords[new_chart, rows]
 
 
 def _slide(metric: Tensor, coords: Tensor, step: Tensor) -> Tensor:

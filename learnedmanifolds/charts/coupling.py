@@ -51,10 +51,16 @@ def _exp_scale(r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return value, slope, slope * log_slope * (1 - (2 / _GAIN) * ratio)
 
 
+def _turned(x1: Tensor, x2: Tensor, turn: int) -> Tensor:
+    x = torch.cat([x1, x2], dim=-1)
+    return x.roll(turn, -1) if turn else x
+
+
 class CouplingStack(nn.Module):
     """K invertible networks R^n -> R^n of affine coupling blocks with smooth subnets.
 
-    A block updates both halves: y1 = exp(s(x2)) x1 + t(x2), y2 = exp(s'(y1)) x2 + t'(y1). The
+    A block updates both halves: y1 = exp(s(x2)) x1 + t(x2), y2 = exp(s'(y1)) x2 + t'(y1). Between
+    blocks the coordinates shift cyclically, so that no pair of them is always on the same side. The
     subnets have two hidden SiLU layers, so the network is smooth; it starts as the identity.
 
     Parameters
@@ -94,11 +100,15 @@ class CouplingStack(nn.Module):
                     draw = bound * (2 * draw - 1)
                     self.weights.append(nn.Parameter(draw[:, :-1].clone()))
                     self.biases.append(nn.Parameter(draw[:, -1:].clone()))
-        self._views: dict[int, list[tuple[Subnet, Subnet]]] = {}
+        # Multiples of the golden section spread the shifts evenly; the last one undoes the others.
+        shifts = [int(b * width * (5**0.5 - 1) / 2) % width for b in range(n_blocks)] + [0]
+        self._turns = [(a - b) % width for a, b in zip(shifts, shifts[1:], strict=False)]
+        self._views: dict[int | None, list[tuple[Subnet, Subnet]]] = {}
 
     def blocks(self, chart: int | None) -> list[tuple[Subnet, Subnet]]:
         """The parameters, block by block, of one chart or of all."""
-        if chart is None or self.weights[0].requires_grad:
+        # A chart's own views would tie its graphs together while its parameters are trained.
+        if chart is not None and self.weights[0].requires_grad:
             return self._group(chart)
         if chart not in self._views:
             self._views[chart] = self._group(chart)
@@ -139,35 +149,40 @@ class CouplingStack(nn.Module):
 
     def forward(self, x: Tensor, chart: int | None = None) -> tuple[Tensor, Tensor]:
         """Image of x, (N, n) or (K, N, n), and log |det| of the Jacobian, (..., N)."""
-        x1, x2 = x[..., : self.first], x[..., self.first :]
         logs = []
-        for second_net, first_net in self.blocks(chart):
+        for (second_net, first_net), turn in zip(self.blocks(chart), self._turns, strict=True):
+            x1, x2 = x[..., : self.first], x[..., self.first :]
             s, t = self._scale_shift(x2, second_net)
             x1 = torch.addcmul(t, s.exp(), x1)
             r, u = self._scale_shift(x1, first_net)
             x2 = torch.addcmul(u, r.exp(), x2)
+            x = _turned(x1, x2, turn)
             logs += [s, r]
-        return torch.cat([x1, x2], dim=-1), torch.cat(logs, dim=-1).sum(-1)
+        return x, torch.cat(logs, dim=-1).sum(-1)
 
     def inverse(self, y: Tensor, chart: int | None = None) -> tuple[Tensor, Tensor]:
         """Inverse image of y and log |det| of the inverse's Jacobian."""
-        y1, y2 = y[..., : self.first], y[..., self.first :]
         logs = []
-        for second_net, first_net in reversed(self.blocks(chart)):
+        blocks = zip(self.blocks(chart), self._turns, strict=True)
+        for (second_net, first_net), turn in reversed(list(blocks)):
+            y = y.roll(-turn, -1) if turn else y
+            y1, y2 = y[..., : self.first], y[..., self.first :]
             r, u = self._scale_shift(y1, first_net)
             y2 = (y2 - u) * (-r).exp()
             s, t = self._scale_shift(y2, second_net)
             y1 = (y1 - t) * (-s).exp()
+            y = torch.cat([y1, y2], dim=-1)
             logs += [s, r]
-        return torch.cat([y1, y2], dim=-1), -torch.cat(logs, dim=-1).sum(-1)
+        return y, -torch.cat(logs, dim=-1).sum(-1)
 
     def push(self, rows: Tensor, rule: JetRule, chart: int | None = None) -> Tensor:
         """Jet rows (..., R, N, n) carried through the network, exact (Taylor mode)."""
-        x1, x2 = rows[..., : self.first], rows[..., self.first :]
-        for second_net, first_net in self.blocks(chart):
+        for (second_net, first_net), turn in zip(self.blocks(chart), self._turns, strict=True):
+            x1, x2 = rows[..., : self.first], rows[..., self.first :]
             x1 = self._push_half(x1, x2, second_net, rule)
             x2 = self._push_half(x2, x1, first_net, rule)
-        return torch.cat([x1, x2], dim=-1)
+            rows = _turned(x1, x2, turn)
+        return rows
 
     @staticmethod
     def _push_half(moved: Tensor, fixed: Tensor, net: Subnet, rule: JetRule) -> Tensor:

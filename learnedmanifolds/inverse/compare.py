@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 _HEADINGS = {
     "converged": "converged",
     "best_cost": "best cost",
-    "median_iterations": "iterations",
+    "median_iterations": "steps",
     "median_seconds": "seconds",
-    "evaluations": "f / grad / Hess",
-    "statuses": "ended by",
+    "evaluations": "f/grad/Hess",
 }
 
 
@@ -63,17 +62,23 @@ class Comparison:
         return f"Comparison(converged {', '.join(parts)}; best cost {self.best_cost:.6g})"
 
     def __rich__(self) -> Table:
+        from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        table = Table("optimizer", caption="Evaluations, iterations and seconds: median a start")
+        table = Table(box=SIMPLE_HEAD)
+        table.add_column("optimizer", no_wrap=True)
         for heading in _HEADINGS.values():
-            table.add_column(heading, justify="left" if heading == "ended by" else "right")
+            table.add_column(heading, justify="right", no_wrap=True)
+        caption = ["Steps, seconds and evaluations: median a start."]
         for name, solution in self.solutions.items():
-            summary = _summary(solution)
-            counts = (summary[f"median_n_{kind}"] for kind in ("cost", "gradient", "hessian"))
-            summary["evaluations"] = " / ".join(f"{count:g}" for count in counts)
-            summary["converged"] = f"{summary['converged']} of {summary['starts']}"
-            table.add_row(name, *(_cell(summary[key]) for key in _HEADINGS))
+            row = _summary(solution)
+            counts = (row[f"median_n_{kind}"] for kind in ("cost", "gradient", "hessian"))
+            row["evaluations"] = "/".join(f"{count:.0f}" for count in counts)
+            if row["converged"] < row["starts"]:
+                caption.append(f"{name}: {row['statuses']}.")
+            row["converged"] = f"{row['converged']} of {row['starts']}"
+            table.add_row(name, *(_cell(row[key]) for key in _HEADINGS))
+        table.caption = "\n".join(caption)
         return table
 
     def print(self) -> None:
@@ -174,4 +179,4 @@ def _summary(solution: Solution) -> dict[str, Any]:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

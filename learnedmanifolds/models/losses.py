@@ -16,6 +16,9 @@ from learnedmanifolds.charts.flow import FlowCharts
 LATENT_NOISE = 0.01
 """Standard deviation sigma_z of the encoder's noise (the published value)."""
 
+LEAST_STRETCH = 0.2
+"""Smallest stretch of a chart's box, relative to the chart's size, that costs nothing."""
+
 
 def negative_elbo(
     charts: FlowCharts, x: Tensor, noise_std: float, latent_noise: Tensor | None
@@ -83,6 +86,17 @@ def consensus_loss(reconstructions: Tensor, weights: Tensor, noise_std: float) -
     mean = (weights.unsqueeze(-1) * reconstructions).sum(0).detach()
     square = (reconstructions - mean).square().sum(-1)
     return (weights * square).sum(0).mean() / (2 * noise_std**2)
+
+
+def squeeze_loss(x: Tensor, y: Tensor, s: Tensor, t: Tensor, length: Tensor) -> Tensor:
+    """Mean square by which the logarithm of a stretch is below that of `LEAST_STRETCH`.
+
+    The stretch is |x - y| / (length |s - t|) of points x, y (K, N, n) with coordinates s, t
+    (K, N, d); length, (K, 1, 1), is that of a unit of the coordinates. Without it, a part of a box
+    that holds no data may collapse onto a ribbon of the manifold.
+    """
+    gap = (x - y).square().sum(-1) / (length[..., 0] ** 2 * (s - t).square().sum(-1))
+    return 0.25 * (math.log(LEAST_STRETCH**2) - (gap + 1e-12).log()).clamp(min=0).square().mean()
 
 
 @torch.no_grad()

@@ -15,8 +15,9 @@ from torch import Tensor
 from learnedmanifolds._check import ArrayLike, as_tensor, integer, non_negative, positive
 from learnedmanifolds.atlas import Atlas, Located
 from learnedmanifolds.charts.flow import FlowCharts
+from learnedmanifolds.models.cells import disc_cells
 from learnedmanifolds.models.losses import evidence_lower_bound
-from learnedmanifolds.models.patches import geodesic_cells, neighbours, principal_frames
+from learnedmanifolds.models.patches import neighbours
 from learnedmanifolds.models.training import AtlasTraining, Schedule
 
 _EPOCH = 50
@@ -172,7 +173,8 @@ class MixtureVAE(BaseEstimator):
 
         schedule = self.schedule or Schedule.suited(self.n_charts, self.dim)
         generator = torch.Generator().manual_seed(seed)
-        centers, cells = geodesic_cells(x, self.n_charts, generator)
+        cells = disc_cells(x, self.n_charts, self.dim, generator)
+        centers, frames = cells.frames()
         charts = FlowCharts(
             self.n_charts,
             self.dim,
@@ -183,8 +185,8 @@ class MixtureVAE(BaseEstimator):
             seed=seed,
         )
         charts.center.copy_(centers.unsqueeze(1))
-        charts.frame.copy_(principal_frames(x, cells, centers))
-        charts.radius.fill_(float((x - x.mean(0)).square().sum(-1).mean().sqrt()))
+        charts.frame.copy_(frames)
+        charts.radius.copy_(cells.radius.view(-1, 1, 1))
         noise_std = self.noise_std or local_noise(x, self.dim)
         module = AtlasTraining(charts, x, cells, noise_std, schedule, seed)
         callbacks: list[Any] = []

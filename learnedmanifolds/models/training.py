@@ -11,18 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from learnedmanifolds.charts.flow import FlowCharts
+from learnedmanifolds.models.cells import Cells
 from learnedmanifolds.models.losses import (
     consensus_loss,
     lipschitz_loss,
     mixture_loss,
     negative_elbo,
     overlap_weights,
+    squeeze_loss,
 )
 from learnedmanifolds.models.patches import Patches, make_patches
 
 # The overlap stage sharpens sigma_x to the residual that the mixture stage reached, at most so far;
 # charts of full dimension (d = n) have no residual at all.
 _LARGEST_SHARPENING = 5.0
+
+# Distance in coordinates at which the stretch of a chart is looked at.
+_NEAR = 0.2
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Schedule:
     batch_size : int
         Points a step of the mixture stage; half as many for each chart in the other stages.
     learning_rate : float
-        Rate of Adam in the seeding stage; its peak in the overlap stage is 0.6 of it.
+        Rate of Adam; its peaks are 2.5 of it in the seeding stage and 1.2 in the overlap stage.
     mixture_peak : float
         Peak of the rate in the mixture stage, relative to `learning_rate`. A low one keeps the
         charts near the even shares that they were seeded with; at 1 the large ones grow.
@@ -43,11 +48,11 @@ class Schedule:
         Bound of the gradient's norm.
     overlap_factor : float
         How much wider a chart's claim is made.
-    lipschitz_weight, box_weight, consensus_weight : float
+    lipschitz_weight, box_weight, consensus_weight, spread_weight : float
     """
 
     seeding_steps: int = 400
-    mixture_steps: int = 400
+    mixture_steps: int = 200
     overlap_steps: int = 1000
     batch_size: int = 256
     learning_rate: float = 3e-3
@@ -56,12 +61,13 @@ class Schedule:
     mixture_peak: float = 0.4
     lipschitz_weight: float = 1.0
     box_weight: float = 0.5
-    consensus_weight: float = 1.0
+    consensus_weight: float = 1.5
+    spread_weight: float = 10.0
 
     @classmethod
     def suited(cls, n_charts: int, dim: int) -> Schedule:
         """The default for an atlas: the more charts meet, the longer the overlap stage."""
-        return cls(overlap_steps=max(800, 180 * n_charts * dim))
+        return cls(seeding_steps=400 if dim == 1 else 600, overlap_steps=300 + 170 * n_charts * dim)
 
     @property
     def n_steps(self) -> int:
@@ -82,9 +88,9 @@ class Schedule:
         name, done = self.stage(step)
         # Seeded charts settle before they compete: one that still misses its cell loses it for good.
         peak, low = {
-            "seeding": (1.0, 0.05),
+            "seeding": (2.5, 0.05),
             "mixture": (self.mixture_peak, 0.1),
-            "overlap": (0.6, 0.002),
+            "overlap": (1.2, 0.002),
         }[name]
         warm = min(1.0, 10 * done + 0.1)
         return warm * (low + (peak - low) * 0.5 * (1 + math.cos(math.pi * done)))
@@ -100,8 +106,8 @@ class AtlasTraining(lightning.LightningModule):
     ----------
     charts : FlowCharts
     x : Tensor, shape (N, n)
-    cells : Tensor, shape (K, N), bool
-        The points that each chart is seeded on.
+    cells : Cells
+        Where each chart is seeded.
     noise_std : float
         sigma_x, in the units of x.
     schedule : Schedule
@@ -116,7 +122,7 @@ class AtlasTraining(lightning.LightningModule):
         self,
         charts: FlowCharts,
         x: Tensor,
-        cells: Tensor,
+        cells: Cells,
         noise_std: float,
         schedule: Schedule,
         seed: int,
@@ -127,7 +133,7 @@ class AtlasTraining(lightning.LightningModule):
         self.noise_std, self.schedule, self.seed = noise_std, schedule, seed
         generator = torch.Generator().manual_seed(seed)
         # Kept out of the state dict: the data belong to the user, not to the checkpoint.
-        self._data = (x, cells)
+        self._x, self._cells = x, cells
         self._patches = make_patches(x, charts.dim, generator)
         self._frozen: Tensor | None = None
         self.overlap_noise = noise_std
@@ -139,8 +145,9 @@ class AtlasTraining(lightning.LightningModule):
         return torch.log_softmax(self.logits, dim=0)
 
     def _to_device(self) -> None:
-        if self._data[0].device != self.device:
-            self._data = tuple(part.to(self.device) for part in self._data)  # type: ignore[assignment]
+        if self._x.device != self.device:
+            self._x = self._x.to(self.device)
+            self._cells = Cells(*(part.to(self.device) for part in self._cells))
             self._patches = Patches(*(part.to(self.device) for part in self._patches))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -181,16 +188,24 @@ class AtlasTraining(lightning.LightningModule):
         )
 
     def _seeding_loss(self, generator: torch.Generator, done: float) -> Tensor:
-        x, cells = self._data
-        pick = torch.multinomial(
-            cells.float(), self.schedule.batch_size // 2, True, generator=generator
-        )
-        noise = self._noise(pick.shape[1], generator)
+        """Bound on the cell's points; at first, the decoder also learns the cell's coordinates."""
+        x, cells = self._x, self._cells
+        size = self.schedule.batch_size // 2
+        members = cells.members.float()
+        pick = torch.multinomial(members[:, cells.node], size, True, generator=generator)
+        noise = self._noise(size, generator)
         losses, _ = negative_elbo(self.charts, x[pick], self.noise_std, noise)
-        return losses.mean() + self._lipschitz(generator)
+        loss = losses.mean() + self._lipschitz(generator)
+        if done < 0.5:
+            pick = torch.multinomial(members, size, True, generator=generator)
+            rows = torch.arange(len(pick), device=self.device).unsqueeze(1)
+            miss = self.charts.decode(cells.coords[rows, pick]) - cells.nodes[pick]
+            guide = miss.square().sum(-1).mean() / (2 * self.noise_std**2)
+            loss = 2 * done * loss + (1 - 2 * done) * guide
+        return loss
 
     def _mixture_loss(self, generator: torch.Generator, done: float) -> Tensor:
-        x = self._data[0]
+        x = self._x
         pick = torch.randint(
             len(x), (self.schedule.batch_size,), generator=generator, device=self.device
         )
@@ -203,7 +218,7 @@ class AtlasTraining(lightning.LightningModule):
     def _overlap_loss(self, generator: torch.Generator, done: float) -> Tensor:
         if self._frozen is None:
             self._frozen = self._freeze_weights()
-        x, weights = self._data[0], self._frozen
+        x, weights = self._x, self._frozen
         pick = torch.multinomial(weights, self.schedule.batch_size // 2, True, generator=generator)
         noise = self._noise(pick.shape[1], generator)
         losses, _ = negative_elbo(self.charts, x[pick], self.overlap_noise, noise)
@@ -213,14 +228,17 @@ class AtlasTraining(lightning.LightningModule):
 
     def _box_loss(self, generator: torch.Generator, share: Tensor) -> Tensor:
         """Box term on uniform points of every box, and agreement of the charts that hold them."""
-        size = self.schedule.batch_size // 3
+        size = self.schedule.batch_size // 6
         shape = (self.charts.n_charts, size, self.charts.dim)
         t = 2 * torch.rand(shape, generator=generator, device=self.device) - 1
-        points = self.charts.decode(t)
+        near = torch.randn(shape, generator=generator, device=self.device)
+        near = (t + _NEAR * near / near.norm(dim=-1, keepdim=True)).clamp(-1, 1)
+        points = self.charts.decode(torch.cat([t, near], dim=1))
+        spread = squeeze_loss(points[:, :size], points[:, size:], t, near, self.charts.radius)
         flat = points.flatten(0, 1)
         excess = self._patches.excess(flat).view(points.shape[:2])
         box = (share * excess.mean(1)).sum() / (2 * self.overlap_noise**2)
-        few = points[:, : max(8, size // self.charts.n_charts)].flatten(0, 1)
+        few = points[:, : max(8, 2 * size // self.charts.n_charts)].flatten(0, 1)
         coords = self.charts.encode(few)
         again = self.charts.decode(coords)
         error = (again - few).square().sum(-1)
@@ -229,18 +247,28 @@ class AtlasTraining(lightning.LightningModule):
         )
         weights = holds / holds.sum(0, keepdim=True).clamp(min=1)
         agreement = consensus_loss(again, weights, self.overlap_noise)
-        return self.schedule.box_weight * box + self.schedule.consensus_weight * agreement
+        return (
+            self.schedule.box_weight * box
+            + self.schedule.consensus_weight * agreement
+            + self.schedule.spread_weight * spread
+        )
 
     @torch.no_grad()
     def _freeze_weights(self) -> Tensor:
-        x = self._data[0]
+        x = self._x
         parts = [
             overlap_weights(
                 self.charts, part, self.log_weights, self.noise_std, self.schedule.overlap_factor
             )
             for part in x.split(4096)
         ]
-        frozen = torch.cat(parts, dim=1)
+        claims = torch.cat(parts, dim=1)
+        # Along the data too: a decoder does not extrapolate far enough to claim much by itself.
+        nodes = self._cells.node
+        region = torch.zeros_like(self._cells.members)
+        region[claims.argmax(0), nodes] = True
+        claims = torch.maximum(claims, self._cells.dilate(region)[:, nodes].to(claims))
+        frozen = claims / claims.sum(0, keepdim=True)
         self.overlap_noise = min(
             self.noise_std, max(self._residual(x), self.noise_std / _LARGEST_SHARPENING)
         )
@@ -258,7 +286,7 @@ class AtlasTraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam with the schedule's rate."""
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.schedule.learning_rate)
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.schedule.learning_rate, fused=True)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule.rate)
         return {
             "optimizer": optimizer,

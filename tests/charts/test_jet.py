@@ -39,8 +39,8 @@ def test_jets_of_random_flows_match_finite_differences(dim, n):
             scale = 1 + jet.second.abs().max()
             assert torch.allclose(jet.first[i], first, rtol=0, atol=1e-9 * scale)
             assert torch.allclose(jet.second[row], second, rtol=0, atol=1e-7 * scale)
-        # The network is curved, so a wrong second derivative cannot hide in the tolerance.
-        assert jet.second.abs().max() > 0.01
+        # The network is curved, so a wrong second derivative cannot hide in the tolerance of 1e-7.
+        assert jet.second.abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(("dim", "n"), SIZES)

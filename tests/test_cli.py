@@ -1,0 +1,145 @@
+"""The command line: what it writes, what it refuses, and with which exit code."""
+
+import json
+import math
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from oracles import random_flow
+from typer.testing import CliRunner
+
+import learnedmanifolds as lm
+from learnedmanifolds import Atlas, cli
+from learnedmanifolds.models import Schedule
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "atlas.safetensors"
+    Atlas(random_flow(2, 3), noise_std=0.05).save(file)
+    return str(file)
+
+
+def invoke(monkeypatch, capsys, *arguments):
+    """Run as the console script does: exit code, standard output, standard error."""
+    monkeypatch.setattr(sys, "argv", ["learnedmanifolds", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    out, err = capsys.readouterr()
+    return end.value.code or 0, out, err
+
+
+@pytest.mark.parametrize("command", ["demo", "train", "solve", "compare", "info"])
+def test_help_explains(command):
+    result = CliRunner().invoke(cli.app, [command, "--help"])
+    assert result.exit_code == 0
+    assert "--json" in result.output and "Usage" in result.output
+
+
+def test_info(path, tmp_path, monkeypatch, capsys):
+    report = tmp_path / "info.json"
+    code, out, _ = invoke(monkeypatch, capsys, "info", path, "--json", report)
+    facts = json.loads(report.read_text())
+    assert code == 0 and "dimension" in out
+    assert (facts["charts"], facts["dimension"], facts["ambient shape"]) == (3, 2, [3])
+    assert facts["weights"] == pytest.approx([1 / 3] * 3)
+
+
+def test_solve_finds_what_the_library_finds(path, tmp_path, monkeypatch, capsys):
+    report, figure = tmp_path / "s.json", tmp_path / "s.png"
+    point = lm.load(path).sample(1, seed=5)[0]
+    target = ",".join(map(str, point.tolist()))
+    code, out, _ = invoke(
+        monkeypatch, capsys, "solve", path, f"--target={target}", "--starts=4", "--json", report,
+        "--figure", figure,
+    )  # fmt: skip
+    found = json.loads(report.read_text())
+    problem = lm.InverseProblem(lm.operators.Identity(), point)
+    solution = lm.solve(problem, lm.load(path), n_starts=4, seed=0)
+    assert found["point"] == pytest.approx(solution.point.tolist())
+    assert found["status"] == solution.status.name and len(found["runs"]) == 4
+    assert code == (0 if solution.converged else 1)
+    assert "gradient norm" in out
+    assert figure.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_compare(path, tmp_path, monkeypatch, capsys):
+    report = tmp_path / "c.json"
+    code, out, _ = invoke(
+        monkeypatch, capsys, "compare", path, "--target=0,0,0", "--starts=2",
+        "--optimizers=trust-regions,steepest-descent", "--json", report,
+    )  # fmt: skip
+    rows = json.loads(report.read_text())["comparison"]
+    assert code == 0 and "trust-regions" in out
+    assert [row["optimizer"] for row in rows] == ["trust-regions", "steepest-descent"]
+    assert all(row["starts"] == 2 for row in rows)
+
+
+def test_train_on_own_data(tmp_path, monkeypatch, capsys):
+    angle = np.random.default_rng(0).uniform(0, 2 * math.pi, 600)
+    np.save(tmp_path / "x.npy", np.stack([np.cos(angle), np.sin(angle)], 1))
+    short = Schedule(seeding_steps=60, mixture_steps=40, overlap_steps=60, batch_size=64)
+    monkeypatch.setattr(Schedule, "suited", classmethod(lambda cls, n_charts, dim: short))
+    output, report = tmp_path / "a.safetensors", tmp_path / "t.json"
+    with warnings.catch_warnings():
+        # So short a training may warn that it failed.
+        warnings.simplefilter("ignore", UserWarning)
+        code, out, _ = invoke(
+            monkeypatch, capsys, "train", tmp_path / "x.npy", "-o", output, "--charts=3", "--dim=1",
+            "--noise-std=0.02", "--json", report,
+        )  # fmt: skip
+    quality = json.loads(report.read_text())["quality"]
+    assert lm.load(output).n_charts == 3 and str(output.name) in out.replace("\n", "")
+    assert code == (0 if quality["coverage"] >= 0.98 and not quality["dead_charts"] else 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "absent"], "no file absent"),
+        (["train", "absent.npy"], "data must be a toy's name or a file"),
+        (["train", "{csv}"], "--charts and --dim must be given"),
+        (["train", "{csv}", "--charts=2", "--dim=1"], "at least 32 points"),
+        (["solve", "{atlas}", "--target=1,2"], "--target must have 3 numbers, got 2"),
+        (["solve", "{atlas}", "--target=a,b,c"], "--target must be comma-separated numbers"),
+        (["solve", "{atlas}", "--target=1,2,nan"], "observation must be finite"),
+        (["solve", "{atlas}", "--target=1,2,3", "--optimizer=newton"], "optimizer must be one of"),
+        (["compare", "{atlas}", "--target=1,2,3", "--optimizers=newton"], "must be one of"),
+        (["solve", "{csv}", "--target=1,2,3"], "whole safetensors file"),
+        (
+            ["solve", "{atlas}", "--target=1,2,3", "--prior-weight=-1"],
+            "prior_weight must be",
+        ),
+    ],
+)
+def test_wrong_input_is_a_message_and_exit_code_2(
+    path, tmp_path, monkeypatch, capsys, arguments, message
+):
+    csv = tmp_path / "x.csv"
+    csv.write_text("1,2\n3,4\n")
+    filled = [a.format(csv=csv, atlas=path) for a in arguments]
+    code, _, err = invoke(monkeypatch, capsys, *filled)
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["solve"], ["train", "sphere", "--seed=-1"], ["unknown"], ["demo", "--starts=1"]]
+)
+def test_wrong_usage_is_exit_code_2(arguments):
+    assert CliRunner().invoke(cli.app, arguments).exit_code == 2
+
+
+def test_json_is_written_beside_and_renamed(tmp_path, monkeypatch):
+    file = tmp_path / "r.json"
+    file.write_text("old")
+    cli._write_json(file, {"a": np.float64(1.5), "b": float(torch.tensor(2.0))})
+    assert json.loads(file.read_text()) == {"a": 1.5, "b": 2.0}
+    with pytest.raises(TypeError):
+        cli._write_json(file, {"a": object()})
+    assert json.loads(file.read_text()) == {"a": 1.5, "b": 2.0}
+    assert [p.name for p in tmp_path.iterdir()] == ["r.json"]

@@ -1,0 +1,106 @@
+"""Quality figures on atlases whose every figure is known."""
+
+import json
+import math
+
+import pytest
+import torch
+from oracles import draw
+
+from learnedmanifolds import Atlas
+from learnedmanifolds.charts import Charts, CircleCharts, PlaneCharts, SphereCharts
+
+
+def circle(n, radius=1.0):
+    angle = torch.arange(n, dtype=torch.float64) * 2 * math.pi / n
+    return radius * torch.stack([angle.cos(), angle.sin()], dim=1)
+
+
+def test_an_exact_atlas_of_the_circle():
+    atlas = Atlas(CircleCharts(1.0, 3), tolerance=1e-6)
+    x = circle(3000)
+    quality = atlas.quality(x)
+    assert quality.n_points == 3000
+    assert quality.reconstruction_error_max < 1e-12 and quality.disagreement_95 < 1e-12
+    assert quality.coverage == 1 and quality.condition_number_max == pytest.approx(1)
+    assert quality.healthy and quality.dead_charts == () and max(quality.folded) == 0
+    # Charts' arcs are intervals of the angle: count what two of them hold.
+    held = torch.stack([atlas.encode(x, k).abs().amax(1) <= 1 for k in range(3)])
+    assert quality.covered_twice == pytest.approx(float((held.sum(0) >= 2).double().mean()))
+    depth = torch.stack([1 - atlas.encode(x, k).abs().amax(1) for k in range(3)]).amax(0)
+    assert quality.border_depth == pytest.approx(float(depth.min()))
+    assert quality.shares == pytest.approx((1 / 3,) * 3, abs=0.01)
+
+
+def test_points_off_the_manifold_are_errors_and_not_covered():
+    atlas = Atlas(CircleCharts(1.0, 3), tolerance=0.05)
+    quality = atlas.quality(torch.cat([circle(300, 1.02), circle(100, 1.5)]))
+    assert quality.coverage == pytest.approx(0.75)
+    assert quality.reconstruction_error == pytest.approx(0.75 * 0.02 + 0.25 * 0.5)
+    assert quality.reconstruction_error_max == pytest.approx(0.5)
+
+
+class Shifted(CircleCharts):
+    """A circle whose charts are moved apart: known disagreement."""
+
+    def decode(self, coords, chart=None):
+        points = super().decode(coords, chart)
+        if chart is None:
+            return points + 0.01 * torch.arange(self.n_charts).view(-1, 1, 1) * points
+        return points * (1 + 0.01 * chart)
+
+
+def test_disagreement_of_charts_of_different_radius():
+    quality = Atlas(Shifted(1.0, 2), tolerance=0.05).quality(circle(2000))
+    assert quality.disagreement == pytest.approx(0.01)
+    assert quality.disagreement_95 == pytest.approx(0.01)
+    assert quality.covered_twice > 0.02
+
+
+def test_no_point_held_twice_means_no_disagreement():
+    quality = Atlas(PlaneCharts(torch.eye(2).double()[:, :1])).quality(0 * circle(100))
+    assert quality.covered_twice == 0 and math.isnan(quality.disagreement)
+
+
+def test_a_dead_and_a_folded_chart_are_reported():
+    dead = Atlas(SphereCharts(1.0), weights=[1.0, 1e-9], noise_std=0.3)
+    # Points near one pole, which the other chart does not claim.
+    x = torch.nn.functional.normalize(
+        torch.tensor([0.0, 0.0, 1.0]).double() + 0.1 * draw(200, 3), dim=1
+    )
+    shares = dead.quality(x).shares
+    assert dead.quality(x).dead_charts == (int(shares[1] < shares[0]),)
+    assert not dead.quality(x).healthy
+
+    class Folded(Charts):
+        """t -> (t^2, 0): both halves of the box on the same points."""
+
+        def __init__(self):
+            super().__init__(1, 1, (2,))
+
+        def decode(self, coords, chart=None):
+            coords = coords if chart is not None else coords.expand(1, *coords.shape[-2:])
+            return torch.cat([coords.square(), 0 * coords], -1)
+
+        def encode(self, x, chart=None):
+            root = x[..., :1].clamp(min=0).sqrt()
+            return root if chart is not None else root.expand(1, *root.shape[-2:])
+
+    line = torch.linspace(0, 1, 50).double().unsqueeze(1)
+    quality = Atlas(Folded(), noise_std=0.005).quality(torch.cat([line, 0 * line], 1))
+    # Only |t| < 0.25 has its mirror image within a quarter of the box's width.
+    assert quality.folded[0] == pytest.approx(0.75, abs=0.06)
+    assert not quality.healthy
+
+
+def test_bad_input_and_json():
+    atlas = Atlas(CircleCharts(1.0, 3))
+    for wrong, message in (
+        (torch.zeros(0, 2), "must not be empty"),
+        (torch.zeros(5, 3), "x must have shape"),
+        (torch.full((5, 2), math.nan), "x must be finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            atlas.quality(wrong)
+    figures = json.loads(json.dumps(atlas.quality(circle(50)).to_dict()))
+    assert figures["n_points"] == 50 and figures["folded"] == [0, 0, 0]
