@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +20,7 @@ SHELL = 0.2
 """Long steps that end in the outer shell of a box, where the latent density falls, change chart."""
 
 _LONG_STEP = 0.1
+_ON_FACE = 1e-12
 _MAX_CROSSINGS = 24
 
 
@@ -82,6 +84,34 @@ def move(atlas: Atlas, located: Located, step: Tensor) -> Located:
     return type(located)(chart, coords)
 
 
+def inward(atlas: Atlas, local: LocalGeometry, vector: Tensor) -> Tensor:
+    """Projection of tangent vectors (N, n) on the tangent cone: what does not leave the manifold.
+
+    The identity but on a face of the box where no chart follows and which the vector leaves.
+    """
+    at = local.coords
+    if float(at.abs().amax()) < 1 - _ON_FACE:
+        return vector
+    step = local.coordinates(vector)
+    slid = _slide(local.metric, at, step)
+    bent = (slid != step).any(-1)
+    chart = torch.as_tensor(local.chart, device=at.device).expand(len(at))
+    if bool(bent.any()):
+        bent &= ~_deepest_other(atlas, local.point, chart)[0]
+    return torch.where(bent.unsqueeze(-1), local.vector(slid), vector)
+
+
+def along_faces(coords: Tensor, first: Tensor, step: Tensor) -> Tensor:
+    """Steps (N, d) that leave a face only where their first-order part (N, d) does.
+
+    Descent along a boundary would otherwise be bent off it by the second-order correction, and
+    pressed back at once.
+    """
+    on_face = coords.abs() >= 1 - _ON_FACE
+    small = first.abs() <= _ON_FACE * first.abs().amax(-1, keepdim=True)
+    return torch.where(on_face & small, 0.0, step)
+
+
 def _exit_fraction(coords: Tensor, step: Tensor) -> Tensor:
     """Largest s in [0, 1] with coords + s * step in the box, (N,)."""
     room = torch.where(step > 0, 1 - coords, 1 + coords)
@@ -111,12 +141,30 @@ def _deepest_other(atlas: Atlas, x: Tensor, chart: Tensor) -> tuple[Tensor, Tens
 
 
 def _slide(metric: Tensor, coords: Tensor, step: Tensor) -> Tensor:
-    """Part of steps along the faces that they press against: nearest in the metric, (N, d)."""
-    held = ((coords >= 1 - 1e-12) & (step > 0)) | ((coords <= -1 + 1e-12) & (step < 0))
-    free = (~held).to(step.dtype)
-    target = (metric @ step.unsqueeze(-1)).squeeze(-1) * free
-    restricted = metric * free.unsqueeze(-1) * free.unsqueeze(-2) + torch.diag_embed(1 - free)
-    return torch.linalg.solve(restricted, target) * free
+    """Steps that do not leave the box, nearest to the given ones in the metric, (N, d).
+
+    At an edge of the box the nearest step may be along any of its faces: the best of all.
+    """
+    on_face = coords.abs() >= 1 - _ON_FACE
+    best, least = torch.zeros_like(step), step.new_full((len(step),), torch.inf)
+    faces = on_face.any(0).nonzero().flatten().tolist()
+    pulled = (metric @ step.unsqueeze(-1)).squeeze(-1)
+    for count in range(len(faces) + 1):
+        for held in itertools.combinations(faces, count):
+            free = torch.ones_like(step)
+            free[:, held] = 0
+            restricted = metric * free.unsqueeze(-1) * free.unsqueeze(-2) + torch.diag_embed(
+                1 - free
+            )
+            slid = torch.linalg.solve(restricted, pulled * free) * free if held else step
+            gap = slid - step
+            cost = (gap * (metric @ gap.unsqueeze(-1)).squeeze(-1)).sum(-1)
+            better = ((slid * coords <= 0) | ~on_face).all(-1) & (cost < least)
+            best, least = (
+                torch.where(better.unsqueeze(-1), slid, best),
+                torch.where(better, cost, least),
+            )
+    return best
 
 
 def _leave_shell(

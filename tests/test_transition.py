@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from oracles import angle_of, draw, random_flow, slope, sphere_exp, torus_distance
+from scipy.optimize import lsq_linear
 
 from learnedmanifolds import Atlas
 from learnedmanifolds.atlas import Located
@@ -16,7 +18,7 @@ from learnedmanifolds.charts import (
     TorusCharts,
 )
 from learnedmanifolds.geometry import LocalGeometry, retraction_step
-from learnedmanifolds.transition import move
+from learnedmanifolds.transition import inward, move
 
 
 def walk(atlas, located, tangent, order=1):
@@ -200,3 +202,53 @@ class TestBoundary:
 def test_no_points_move_nowhere():
     none = Located(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 2).double())
     assert move(Atlas(SphereCharts()), none, torch.zeros(0, 2).double()).coords.shape == (0, 2)
+
+
+class Skew(PlaneCharts):
+    """A plane with oblique coordinates."""
+
+    MATRIX = torch.tensor([[1.0, 0.9, 0.0], [0.0, 0.5, 0.3], [0.0, 0.0, 1.0]]).double()
+
+    def __init__(self):
+        super().__init__(torch.eye(3, dtype=torch.float64))
+
+    def decode(self, coords, chart=None):
+        return super().decode(coords @ self.MATRIX.T, chart)
+
+    def encode(self, x, chart=None):
+        return super().encode(x, chart) @ torch.linalg.inv(self.MATRIX).T
+
+
+@pytest.mark.parametrize(
+    "corner", [[0.2, 1.0, -0.3], [1.0, -1.0, 0.0], [1.0, 1.0, 1.0], [-1.0, 0.5, 1.0]]
+)
+def test_inward_is_the_projection_on_the_tangent_cone(corner):
+    atlas = Atlas(Skew(), tolerance=1e-6)
+    at = torch.tensor([corner], dtype=torch.float64)
+    local = LocalGeometry(atlas, at, 0)
+    jacobian = local.jacobian[0].numpy()
+    bounds = np.array(
+        [(-np.inf, 0) if c == 1 else (0, np.inf) if c == -1 else (-np.inf, np.inf) for c in corner]
+    ).T
+    for vector in draw(40, 3, seed=5):
+        expected = jacobian @ lsq_linear(jacobian, vector.numpy(), bounds, tol=1e-14).x
+        found = inward(atlas, local, vector[None])[0].numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_inward_is_the_identity_inside_and_where_another_chart_follows():
+    atlas = Atlas(CircleCharts(1.0, 3), tolerance=1e-6)
+    for t in (0.3, 1.0, -1.0):
+        local = LocalGeometry(atlas, torch.tensor([[t]], dtype=torch.float64), 1)
+        for sign in (1, -1):
+            vector = sign * local.tangent_basis[..., 0]
+            assert torch.equal(inward(atlas, local, vector), vector)
+
+
+def test_inward_bends_only_the_rows_that_leave():
+    atlas = Atlas(PlaneCharts(torch.eye(2, dtype=torch.float64)), tolerance=1e-6)
+    at = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5]], dtype=torch.float64)
+    vector = torch.tensor([[2.0, 1.0], [-2.0, 1.0], [2.0, 1.0]], dtype=torch.float64)
+    local = LocalGeometry(atlas, at, torch.zeros(3, dtype=torch.int64))
+    expected = torch.tensor([[0.0, 1.0], [-2.0, 1.0], [2.0, 1.0]], dtype=torch.float64)
+    assert torch.allclose(inward(atlas, local, vector), expected)

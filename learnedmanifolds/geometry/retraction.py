@@ -19,7 +19,7 @@ def retraction_step(local: LocalGeometry, a: Tensor, order: int) -> Tensor:
 
     The first-order (chart) retraction is p(a). The second-order one is p(a - R^-1 Q^T D2(a, a) / 2)
     whose acceleration at 0 is normal, as a geodesic's is; the correction is bounded by half the
-    step.
+    step, both measured in coordinates.
 
     Parameters
     ----------

@@ -102,6 +102,7 @@ def run(
         status = Status.CONVERGED
     else:
         status = _why_stopped(recorder, optimizer, iterations, seconds)
+    if status is not Status.FAILED:
         status = _boundary(recorder.problem, point, status)
     return Run(
         history.points[-1],
@@ -136,10 +137,7 @@ def _boundary(problem: pymanopt.Problem, point: AtlasPoint, status: Status) -> S
     """AT_BOUNDARY where the descent direction leaves the box through a face the point is on."""
     local = point.local
     assert isinstance(local, LocalGeometry)
-    gradient = problem.manifold.euclidean_to_riemannian_gradient(
-        point, problem.euclidean_gradient(point)
-    )
-    descent = -torch.from_numpy(np.array(gradient)).view(1, -1)
+    descent = -torch.from_numpy(np.array(problem.euclidean_gradient(point))).view(1, -1)
     step, coords = local.coordinates(descent), local.coords
     held = (coords.abs() >= 1 - _FACE) & (step * coords > 0)
     return Status.AT_BOUNDARY if bool(held.any()) else status

@@ -12,7 +12,7 @@ from learnedmanifolds.atlas import Atlas, Located
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.geometry import RETRACTIONS, LocalGeometry, retraction_step
 from learnedmanifolds.manifolds.point import AtlasPoint
-from learnedmanifolds.transition import move
+from learnedmanifolds.transition import along_faces, inward, move
 
 
 class PymanoptManifold(RiemannianSubmanifold):
@@ -127,9 +127,9 @@ class PymanoptManifold(RiemannianSubmanifold):
         vector = self._vector(tangent_vector)
         if self._retraction == "projection":
             return self._place(self.atlas.nearest(local.point + vector))
-        step = retraction_step(
-            local, local.coordinates(vector), order=2 if self._retraction == "second-order" else 1
-        )
+        first = local.coordinates(vector)
+        step = retraction_step(local, first, order=2 if self._retraction == "second-order" else 1)
+        step = along_faces(local.coords, first, step)
         located = Located(torch.tensor([local.chart]), local.coords)
         return self._place(move(self.atlas, located, step))
 
@@ -151,8 +151,14 @@ class PymanoptManifold(RiemannianSubmanifold):
     def euclidean_to_riemannian_gradient(
         self, point: np.ndarray, euclidean_gradient: np.ndarray
     ) -> np.ndarray:
-        """P grad f."""
-        return self.projection(point, euclidean_gradient)
+        """P grad f; on a boundary of the manifold, minus what descent along it cannot follow.
+
+        There, minus the result is the projection of minus P grad f on the tangent cone, which
+        vanishes at a minimiser on the boundary.
+        """
+        local = self._local(point)
+        gradient = local.project(self._vector(euclidean_gradient))
+        return self._numpy(-inward(self.atlas, local, -gradient))
 
     def euclidean_to_riemannian_hessian(
         self,

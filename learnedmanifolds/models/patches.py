@@ -46,7 +46,7 @@ def neighbours(x: Tensor, centers: Tensor, count: int) -> Tensor:
 
 
 def make_patches(
-    x: Tensor, dim: int, generator: torch.Generator, n_patches: int = 1024, count: int = 20
+    x: Tensor, dim: int, generator: torch.Generator, n_patches: int = 2048, count: int = 20
 ) -> Patches:
     """Discs around a random subset of the data, by principal components of near neighbours."""
     centers = x[torch.randperm(len(x), generator=generator)[:n_patches]]

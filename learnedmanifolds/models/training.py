@@ -22,8 +22,7 @@ from learnedmanifolds.models.losses import (
 )
 from learnedmanifolds.models.patches import Patches, make_patches
 
-# The overlap stage sharpens sigma_x to the residual that the mixture stage reached, at most so far;
-# charts of full dimension (d = n) have no residual at all.
+# The overlap stage sharpens sigma_x to the residual that the mixture stage reached, at most so far.
 _LARGEST_SHARPENING = 5.0
 
 # Distance in coordinates at which the stretch of a chart is looked at.
@@ -269,9 +268,9 @@ class AtlasTraining(lightning.LightningModule):
         region[claims.argmax(0), nodes] = True
         claims = torch.maximum(claims, self._cells.dilate(region)[:, nodes].to(claims))
         frozen = claims / claims.sum(0, keepdim=True)
-        self.overlap_noise = min(
-            self.noise_std, max(self._residual(x), self.noise_std / _LARGEST_SHARPENING)
-        )
+        if self.charts.n_ambient > self.charts.dim:
+            least = self.noise_std / _LARGEST_SHARPENING
+            self.overlap_noise = min(self.noise_std, max(self._residual(x), least))
         self.logits.copy_(frozen.mean(1).log())
         self.logits.requires_grad_(False)
         return frozen
@@ -281,8 +280,7 @@ class AtlasTraining(lightning.LightningModule):
         """Root mean square miss of the best chart in a normal direction, in the units of x."""
         few = x[: 4 * 1024]
         miss = (self.charts.decode(self.charts.encode(few)) - few).square().sum(-1).amin(0)
-        codim = max(1, self.charts.n_ambient - self.charts.dim)
-        return float((miss.mean() / codim).sqrt())
+        return float((miss.mean() / (self.charts.n_ambient - self.charts.dim)).sqrt())
 
     def configure_optimizers(self) -> Any:
         """Adam with the schedule's rate."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from pymanopt.optimizers import NelderMead, ParticleSwarm, SteepestDescent, TrustRegions
+from scipy.optimize import minimize_scalar
 
 from learnedmanifolds.atlas import Atlas
 from learnedmanifolds.charts.analytic import (
@@ -170,6 +171,15 @@ def test_minimiser_beyond_the_boundary(optimizer, curved):
     assert solution.status is Status.AT_BOUNDARY
     assert not solution.converged
     assert solution.coordinates[0] == pytest.approx(1, abs=1e-6)
+    # The minimiser along the face, by a search in one dimension.
+    along = minimize_scalar(
+        lambda b: float(problem.cost(atlas.decode(torch.tensor([[1.0, b]]), 0)[0])),
+        bounds=(-1, 1),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    assert solution.coordinates[1] == pytest.approx(along.x, abs=1e-5)
+    assert solution.gradient_norm < 1e-5
 
 
 @pytest.mark.parametrize("optimizer", FIRST_AND_SECOND_ORDER)
