@@ -1,6 +1,6 @@
 """Toy manifolds: training time, quality, and optimizers from random starts, over several seeds.
 
-python benchmarks/toys.py [--toys two_circles,sphere,torus] [--seeds 5] [--starts 100]
+python benchmarks/toys.py [--toys two_circles,sphere,torus] [--seeds 5] [--first-seed 0] [--starts 100]
 
 For each toy and seed: seconds to train; mean reconstruction error on clean points; 99th percentile
 and maximum of the samples' distance to the true manifold; disagreement; share of the data covered
@@ -15,6 +15,7 @@ import argparse
 import os
 import platform
 import time
+from pathlib import Path
 
 import numpy as np
 import pymanopt
@@ -118,7 +119,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--toys", default=",".join(lm.datasets.TOYS))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--starts", type=int, default=100)
+    parser.add_argument("--save", type=Path, help="folder that keeps the atlases")
     arguments = parser.parse_args()
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
@@ -128,13 +131,16 @@ def main() -> None:
         truth = lm.datasets.toy(name)
         settings = truth.settings
         rows = []
-        for seed in range(arguments.seeds):
+        for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
             x = truth.sample(settings.n, settings.noise, seed)
             start = time.perf_counter()
             model = lm.MixtureVAE(
                 settings.n_charts, settings.dim, settings.noise_std, random_state=seed
             ).fit(x)
             seconds = time.perf_counter() - start
+            if arguments.save:
+                arguments.save.mkdir(parents=True, exist_ok=True)
+                model.atlas_.save(arguments.save / f"{name}_{seed}.safetensors")
             clean = truth.grid(3000)
             quality = model.atlas_.quality(clean)
             # To the nearest point of the boxes; D(E(x)) alone would be exact wherever d = n.

@@ -16,7 +16,7 @@ def draw(*shape, seed=0, low=None, high=None):
 
 
 def random_flow(dim, n_ambient, n_charts=3, seed=0, std=0.3):
-    """FlowCharts in float64 with all parameters normal, anywhere in space, in any frame."""
+    """FlowCharts in float64 with normal parameters, anywhere in space, in any frame, trimmed."""
     charts = FlowCharts(n_charts, dim, n_ambient, hidden=6, n_blocks=2, n_latent_blocks=2).double()
     source = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -26,6 +26,8 @@ def random_flow(dim, n_ambient, n_charts=3, seed=0, std=0.3):
         charts.frame.normal_(generator=source)
         charts.frame.copy_(torch.linalg.qr(charts.frame)[0])
         charts.radius.uniform_(0.5, 2, generator=source)
+    corners = draw(2, n_charts, dim, seed=seed + 1, low=0.6, high=1.0)
+    charts.trim(-corners[0], corners[1])
     return charts.requires_grad_(False)
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from learnedmanifolds._check import as_tensor
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.coupling import CouplingStack
 from learnedmanifolds.charts.jet import Jet, Pairs, jet_rule
 
 
 class FlowCharts(Charts):
-    """K charts x = c + r Q F(pad(T(t))) with an exact left inverse.
+    """K charts x = c + r Q F(pad(T(m + w t))) with an exact left inverse.
 
     T is a flow on R^d (only for d > 1), F an invertible network on R^n, pad appends zeros, and
     (c, r, Q) the centre, radius and orthonormal frame of the chart's seed, so that an untrained
-    chart is a flat patch of the data. The left inverse applies the inverse networks and keeps the
-    first d coordinates.
+    chart is a flat patch of the data. (m, w) are the middle and half the width of the part of the
+    trained box that `trim` left, 0 and 1 before. The left inverse applies the inverse networks and
+    keeps the first d coordinates.
 
     Parameters
     ----------
@@ -63,9 +65,13 @@ class FlowCharts(Charts):
         self.center: Tensor
         self.frame: Tensor
         self.radius: Tensor
+        self.middle: Tensor
+        self.half_width: Tensor
         self.register_buffer("center", torch.zeros(n_charts, 1, n_ambient))
         self.register_buffer("frame", torch.eye(n_ambient).repeat(n_charts, 1, 1))
         self.register_buffer("radius", torch.ones(n_charts, 1, 1))
+        self.register_buffer("middle", torch.zeros(n_charts, 1, dim))
+        self.register_buffer("half_width", torch.ones(n_charts, 1, dim))
 
     def config(self) -> dict[str, object]:
         """Arguments of the constructor, but the seed."""
@@ -76,19 +82,43 @@ class FlowCharts(Charts):
             return self.center, self.frame, self.radius
         return self.center[chart], self.frame[chart], self.radius[chart]
 
+    def _box(self, chart: int | None) -> tuple[Tensor, Tensor]:
+        if chart is None:
+            return self.middle, self.half_width
+        return self.middle[chart], self.half_width[chart]
+
     def _pad(self, z: Tensor) -> Tensor:
         return torch.nn.functional.pad(z, (0, self.n_ambient - self.dim))
 
+    def trim(self, low: Tensor, high: Tensor) -> None:
+        """Make the part of every box between two corners, (K, d) each, the whole box.
+
+        Raises
+        ------
+        ValueError
+            If a corner is outside the box or not below the other.
+        """
+        shape = (self.n_charts, self.dim)
+        low, high = as_tensor(low, "low", shape=shape), as_tensor(high, "high", shape=shape)
+        if not bool(((-1 <= low) & (low < high) & (high <= 1)).all()):
+            raise ValueError(f"low and high must satisfy -1 <= low < high <= 1, got {low}, {high}.")
+        self.middle += self.half_width * ((low + high) / 2).unsqueeze(1)
+        self.half_width *= ((high - low) / 2).unsqueeze(1)
+
     def decode(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """See `Charts.decode`."""
+        z = torch.addcmul(*self._box(chart), coords)
         if self.latent is not None:
-            coords = self.latent(coords, chart)[0]
-        return self.decode_base(coords, chart)
+            z = self.latent(z, chart)[0]
+        return self.decode_base(z, chart)
 
     def encode(self, x: Tensor, chart: int | None = None) -> Tensor:
         """See `Charts.encode`."""
         z = self.encode_base(x, chart)
-        return z if self.latent is None else self.latent.inverse(z, chart)[0]
+        if self.latent is not None:
+            z = self.latent.inverse(z, chart)[0]
+        middle, half_width = self._box(chart)
+        return (z - middle) / half_width
 
     def decode_base(self, z: Tensor, chart: int | None = None) -> Tensor:
         """D(z): the decoder without the latent flow, the variable of the evidence lower bound."""
@@ -103,21 +133,28 @@ class FlowCharts(Charts):
         return self.network.inverse(y, chart)[0][..., : self.dim]
 
     def base_prior(self, z: Tensor, chart: int | None = None) -> tuple[Tensor, Tensor]:
-        """Log density of z = T(t), log q(T^-1 z) + log |det DT^-1(z)|, and t."""
-        if self.latent is None:
-            return self.density.log_prob(z), z
-        t, log_det = self.latent.inverse(z, chart)
+        """Log density of z, log q(t) + log |det dt/dz|, and its coordinates t."""
+        middle, half_width = self._box(chart)
+        log_det = -half_width.log().sum(-1)
+        if self.latent is not None:
+            z, flow_log_det = self.latent.inverse(z, chart)
+            log_det = log_det + flow_log_det
+        t = (z - middle) / half_width
         return self.density.log_prob(t) + log_det, t
 
     def log_prior(self, coords: Tensor, chart: int | None = None) -> Tensor:
-        """Log density of z = T(t) at the coordinates t, (..., N)."""
-        log_prob = self.density.log_prob(coords)
-        return log_prob if self.latent is None else log_prob - self.latent(coords, chart)[1]
+        """Log density of z at the coordinates t, (..., N)."""
+        middle, half_width = self._box(chart)
+        log_prob = self.density.log_prob(coords) - half_width.log().sum(-1)
+        if self.latent is None:
+            return log_prob
+        return log_prob - self.latent(torch.addcmul(middle, half_width, coords), chart)[1]
 
     def jet(self, coords: Tensor, chart: int | None, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """See `Charts.jet`; one pass of Taylor mode through the networks."""
         rule = jet_rule(tangents.shape[-3], tuple(pairs))
-        rows = rule.pack(coords, tangents)
+        middle, half_width = self._box(chart)
+        rows = rule.pack(middle + half_width * coords, half_width.unsqueeze(-3) * tangents)
         if self.latent is not None:
             rows = self.latent.push(rows, rule, chart)
         rows = self.network.push(self._pad(rows), rule, chart)

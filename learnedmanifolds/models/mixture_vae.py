@@ -227,8 +227,7 @@ class MixtureVAE(BaseEstimator):
         finally:
             logger.setLevel(level)
         module.cpu()
-        atlas = Atlas(charts, module.log_weights.detach().exp(), module.overlap_noise)
-        return atlas, module.history
+        return module.atlas(), module.history
 
     def score(self, x: ArrayLike, y: object = None) -> float:
         """Mean lower bound of the log-likelihood of points (N, n), in nats; larger is better."""

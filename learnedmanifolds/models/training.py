@@ -10,6 +10,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from learnedmanifolds.atlas import Atlas
 from learnedmanifolds.charts.flow import FlowCharts
 from learnedmanifolds.models.cells import Cells
 from learnedmanifolds.models.losses import (
@@ -21,9 +22,15 @@ from learnedmanifolds.models.losses import (
     squeeze_loss,
 )
 from learnedmanifolds.models.patches import Patches, make_patches
+from learnedmanifolds.models.trimming import RESERVE, trimmed_boxes
 
 # The overlap stage sharpens sigma_x to the residual that the mixture stage reached, at most so far.
 _LARGEST_SHARPENING = 5.0
+
+# The part of the overlap stage after which the boxes are trimmed, and the depth that they keep then.
+_TRIM_AT = 0.15
+_FIRST_RESERVE = 0.15
+_TRIM_POINTS = 20_000
 
 # Distance in coordinates at which the stretch of a chart is looked at.
 _NEAR = 0.2
@@ -135,6 +142,7 @@ class AtlasTraining(lightning.LightningModule):
         self._x, self._cells = x, cells
         self._patches = make_patches(x, charts.dim, generator)
         self._frozen: Tensor | None = None
+        self._trimmed = False
         self.overlap_noise = noise_std
         self.history: dict[str, list[float]] = {"step": [], "loss": []}
 
@@ -151,12 +159,12 @@ class AtlasTraining(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resumed run needs beside the weights."""
-        checkpoint["frozen_weights"] = (self._frozen, self.overlap_noise)
+        checkpoint["overlap"] = (self._frozen, self._trimmed, self.overlap_noise)
         checkpoint["history"] = self.history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore it."""
-        self._frozen, self.overlap_noise = checkpoint["frozen_weights"]
+        self._frozen, self._trimmed, self.overlap_noise = checkpoint["overlap"]
         self.history = checkpoint["history"]
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
@@ -217,6 +225,8 @@ class AtlasTraining(lightning.LightningModule):
     def _overlap_loss(self, generator: torch.Generator, done: float) -> Tensor:
         if self._frozen is None:
             self._frozen = self._freeze_weights()
+        if done >= _TRIM_AT and not self._trimmed:
+            self._frozen, self._trimmed = self._trim_claims(self._frozen), True
         x, weights = self._x, self._frozen
         pick = torch.multinomial(weights, self.schedule.batch_size // 2, True, generator=generator)
         noise = self._noise(pick.shape[1], generator)
@@ -274,6 +284,33 @@ class AtlasTraining(lightning.LightningModule):
         self.logits.copy_(frozen.mean(1).log())
         self.logits.requires_grad_(False)
         return frozen
+
+    @torch.no_grad()
+    def atlas(self) -> Atlas:
+        """The atlas of the trained charts: boxes trimmed, weights the data's shares of the charts."""
+        self._to_device()
+        weights = self.log_weights.exp()
+        few = self._trim(weights, RESERVE)
+        atlas = Atlas(self.charts, weights, self.overlap_noise)
+        return Atlas(self.charts, atlas.responsibilities(few).mean(0), self.overlap_noise)
+
+    def _trim(self, weights: Tensor, reserve: float) -> Tensor:
+        """Trim the boxes; returns the part of the data that decided how far."""
+        few = self._x[:: 1 + len(self._x) // _TRIM_POINTS]
+        atlas = Atlas(self.charts, weights, self.overlap_noise)
+        self.charts.trim(*trimmed_boxes(atlas, few, reserve))
+        return few
+
+    @torch.no_grad()
+    def _trim_claims(self, claims: Tensor) -> Tensor:
+        """Trim the boxes, and leave to each chart the points that are in its box."""
+        self._trim(claims.mean(1), _FIRST_RESERVE)
+        parts = [self.charts.encode(part).abs().amax(-1) <= 1 for part in self._x.split(4096)]
+        kept = claims * torch.cat(parts, dim=1)
+        kept = torch.where(kept.any(0), kept, claims)
+        kept = kept / kept.sum(0, keepdim=True)
+        self.logits.copy_(kept.mean(1).log())
+        return kept
 
     @torch.no_grad()
     def _residual(self, x: Tensor) -> float:

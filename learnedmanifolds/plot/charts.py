@@ -25,12 +25,7 @@ def new_axes(ambient: int, ax: Any = None, size: float = 4.5) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(size, size), layout="constrained")
-    if ambient == 2:
-        ax = figure.add_subplot()
-        ax.set_aspect("equal")
-    else:
-        ax = figure.add_subplot(projection="3d")
-    return ax
+    return figure.add_subplot() if ambient == 2 else figure.add_subplot(projection="3d")
 
 
 def charts(atlas: Atlas, x: ArrayLike | None = None, ax: Any = None) -> Any:
@@ -75,4 +70,5 @@ def charts(atlas: Atlas, x: ArrayLike | None = None, ax: Any = None) -> Any:
             points = atlas.decode(atlas.sample_coords(500, seed=0).coords, k).flatten(1)
             ax.scatter(*points[:, :shown].cpu().numpy().T, s=3, color=shades[k], label=label)
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
+    ax.set_aspect("equal")
     return ax

@@ -43,4 +43,5 @@ def trajectories(
         ax.plot(*path[-1:].T, "*", ms=12, color="black")
     if target is not None:
         ax.plot(*np.asarray(target, dtype=float)[:, None], "x", ms=8, color="red", label="target")
+    ax.set_aspect("equal")
     return ax

@@ -30,31 +30,30 @@ def test_encode_of_shared_points_takes_them_to_every_chart():
         assert torch.allclose(whole[k], charts.encode(x, k), rtol=1e-11, atol=1e-11)
 
 
+def pushed(charts, t, chart=None):
+    """The variable z of the evidence lower bound that coordinates stand for."""
+    return charts.encode_base(charts.decode(t, chart), chart)
+
+
 def test_latent_variable_is_pushed_through_the_latent_flow():
     charts = random_flow(2, 3)
     t = draw(3, 11, 2, low=-1, high=1)
-    z = charts.latent(t)[0]
+    z = pushed(charts, t)
     assert (z - t).abs().max() > 0.05
     assert torch.allclose(charts.decode(t), charts.decode_base(z), rtol=1e-12, atol=1e-12)
-    assert torch.allclose(charts.encode_base(charts.decode_base(z)), z, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_prior_is_the_density_of_the_pushed_variable(dim):
     charts = random_flow(dim, 5)
     t = draw(3, 6, dim, low=-0.99, high=0.99)
-    z = charts.latent(t)[0] if charts.latent is not None else t
-    log_prob, back = charts.base_prior(z)
+    log_prob, back = charts.base_prior(pushed(charts, t))
     assert torch.allclose(back, t, rtol=0, atol=1e-10)
     assert torch.allclose(log_prob, charts.log_prior(t), rtol=0, atol=1e-9)
     for k in range(3):
         assert torch.allclose(charts.log_prior(t[k], k), log_prob[k], rtol=0, atol=1e-9)
         for row in range(6):
-            jac = (
-                torch.func.jacrev(lambda s, k=k: charts.latent(s[None], k)[0][0])(t[k, row])
-                if dim > 1
-                else torch.ones(1, 1, dtype=t.dtype)
-            )
+            jac = torch.func.jacrev(lambda s, k=k: pushed(charts, s[None], k)[0])(t[k, row])
             # Change of variables: density of z times the volume that T makes of dt.
             expected = charts.density.log_prob(t[k, row]) - torch.linalg.slogdet(jac)[1]
             assert torch.allclose(log_prob[k, row], expected, rtol=0, atol=1e-9)
@@ -81,6 +80,27 @@ def test_an_untrained_chart_is_a_flat_patch_in_its_frame():
     assert torch.allclose(charts.decode(t, 1), expected, rtol=0, atol=1e-12)
     off = expected + 5 * q[1, :, 3]
     assert torch.allclose(charts.encode(off, 1), t, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_trimming_keeps_the_points_between_the_corners(dim):
+    charts = random_flow(dim, 3)
+    low, high = draw(3, dim, low=-1, high=-0.3), draw(3, dim, low=0.2, high=1, seed=1)
+    t = draw(3, 20, dim, low=-1, high=1, seed=2)
+    kept = low.unsqueeze(1) + (high - low).unsqueeze(1) * (t + 1) / 2
+    before = charts.decode(kept)
+    charts.trim(low, high)
+    assert torch.allclose(charts.decode(t), before, rtol=0, atol=1e-12)
+    assert torch.allclose(charts.encode(before), t, rtol=0, atol=1e-10)
+
+
+def test_corners_must_span_a_part_of_the_box():
+    charts, ones = FlowCharts(2, 1, 3, hidden=4), torch.ones(2, 1)
+    for low, high in ((-1.1 * ones, ones), (-ones, 1.1 * ones), (0.3 * ones, 0.3 * ones)):
+        with pytest.raises(ValueError, match="low < high"):
+            charts.trim(low, high)
+    with pytest.raises(ValueError, match="low must have shape"):
+        charts.trim(torch.zeros(1, 1), ones)
 
 
 def test_config_builds_the_family_again():

@@ -1,0 +1,71 @@
+"""Cutting charts down to the part of their boxes that the cover needs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from learnedmanifolds.atlas import Atlas
+
+RESERVE = 0.05
+"""Depth, in coordinates of the trained boxes, at which trimmed charts hold every point."""
+
+_STEP = 0.02
+_STRIP = 0.1
+_LEAST_WIDTH = 1.0
+
+
+@torch.no_grad()
+def trimmed_boxes(atlas: Atlas, x: Tensor, reserve: float = RESERVE) -> tuple[Tensor, Tensor]:
+    """Corners of the boxes to keep, (K, d) each: charts are least accurate near their borders.
+
+    From the face whose outer strip disagrees most with the charts that hold its points most deeply,
+    a face moves inward while its strip is empty or disagrees by more than a quarter of the noise
+    (root mean square), as long as every point that was held stays so: at a depth of `RESERVE` in
+    some chart, or as deep as it was. At least half of a box's width is kept.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    x : Tensor, shape (N, n)
+        The data.
+    """
+    coords = atlas.charts.encode(x)
+    images = atlas.charts.decode(coords)
+    close = (images - x).norm(dim=-1) <= atlas.tolerance
+    low = torch.full_like(coords[:, 0], -1.0)
+    high = -low
+
+    def depths(k: int | slice, low: Tensor, high: Tensor) -> Tensor:
+        inside = torch.minimum(coords[k] - low.unsqueeze(-2), high.unsqueeze(-2) - coords[k])
+        return torch.where(close[k], inside.amin(-1), -torch.inf)
+
+    depth = depths(slice(None), low, high)
+    needed = depth.amax(0).clamp(max=reserve)
+    held = needed >= 0
+    enough = (atlas.noise_std / 4) ** 2
+    movable = torch.ones(*low.shape, 2, dtype=torch.bool, device=x.device)
+    rows = torch.arange(len(x), device=x.device)
+    while bool(movable.any()):
+        reference = images[depth.argmax(0), rows]
+        square = (images - reference).square().sum(-1)
+        holds = depth >= 0
+        offsets = torch.stack([coords - low.unsqueeze(1), high.unsqueeze(1) - coords], dim=-1)
+        strip = (offsets < _STRIP) & holds[:, :, None, None]
+        count = strip.sum(1)
+        gap = torch.einsum("kn,knif->kif", torch.where(holds, square, 0.0), strip.to(square))
+        gap = torch.where(count > 0, gap / count.clamp(min=1), torch.inf)
+        movable &= gap > enough
+        score = torch.where(movable, gap, -1.0)
+        k, i, side = (int(v) for v in torch.unravel_index(score.argmax(), score.shape))
+        if not movable[k, i, side]:
+            break
+        new_low, new_high = low[k].clone(), high[k].clone()
+        (new_high if side else new_low)[i] += -_STEP if side else _STEP
+        new = depth.clone()
+        new[k] = depths(k, new_low, new_high)
+        if new_high[i] - new_low[i] < _LEAST_WIDTH or bool((new.amax(0) < needed)[held].any()):
+            movable[k, i, side] = False
+            continue
+        low[k], high[k], depth = new_low, new_high, new
+    return low, high
