@@ -7,7 +7,7 @@ import math
 import numbers
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -15,17 +15,10 @@ from torch import Tensor
 from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer, positive
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, Pairs
-from learnedmanifolds.geometry import LocalGeometry
+from learnedmanifolds.geometry import LocalGeometry, Located
 
 if TYPE_CHECKING:
     from learnedmanifolds.quality import Quality
-
-
-class Located(NamedTuple):
-    """Where points are in an atlas: chart (N,) and coordinates in it (N, d)."""
-
-    chart: Tensor
-    coords: Tensor
 
 
 class Atlas:
@@ -147,6 +140,18 @@ class Atlas:
         """Coordinates (K, N, d) of flat points in all charts and the distance that each misses (K, N)."""
         coords = self.charts.encode(x)
         return coords, (self.charts.decode(coords) - x).norm(dim=-1)
+
+    def enter(self, x: Tensor, chart: Tensor) -> tuple[Tensor, Located]:
+        """Whether a chart other than the given ones (N,) holds each flat point, which, and where."""
+        from learnedmanifolds.transition import deepest_other
+
+        return deepest_other(self, x, chart)
+
+    def move(self, located: Located, step: Tensor) -> Located:
+        """End of a step in coordinates (N, d) through the charts that it crosses."""
+        from learnedmanifolds.transition import move
+
+        return move(self, located, step)
 
     def _log_claims(self, x: Tensor, prior: bool) -> Tensor:
         coords = self.charts.encode(x)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from learnedmanifolds.atlas import Atlas, Located
+from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.geometry.local import Located
 
 _MAX_ITERATIONS = 30
 

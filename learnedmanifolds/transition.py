@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from learnedmanifolds.geometry import LocalGeometry
+from learnedmanifolds.geometry import LocalGeometry, Located
 
 if TYPE_CHECKING:
-    from learnedmanifolds.atlas import Atlas, Located
+    from learnedmanifolds.atlas import Atlas
 
 MIN_ENTRY_DEPTH = 0.01
 """A chart is entered only where it holds the border point at least this deep (hysteresis)."""
@@ -52,7 +52,7 @@ def move(atlas: Atlas, located: Located, step: Tensor) -> Located:
     end = located.coords + step
     reach = end.abs().amax(-1)
     if float(reach.max()) <= 1 - SHELL:
-        return type(located)(located.chart, end)
+        return Located(located.chart, end)
     long = step.abs().amax(-1) > _LONG_STEP
     chart, coords, rest = located.chart.clone(), located.coords.clone(), step.clone()
     active = reach > 1
@@ -66,7 +66,7 @@ def move(atlas: Atlas, located: Located, step: Tensor) -> Located:
         at = (at + fraction * part).clamp(-1, 1)
         part = (1 - fraction) * part
         local = LocalGeometry(atlas, at, k, first_order=True)
-        entered, new_chart, new_coords = _deepest_other(atlas, atlas.decode(at, k).flatten(1), k)
+        entered, (new_chart, new_coords) = deepest_other(atlas, atlas.decode(at, k).flatten(1), k)
         entered &= ~_blocked_inside(at, part)
         # Those that go on in another chart carry the rest of the tangent vector with them.
         if bool(entered.any()):
@@ -81,7 +81,7 @@ def move(atlas: Atlas, located: Located, step: Tensor) -> Located:
         coords[index[done]] = target[done].clamp(-1, 1)
         active[index[done]] = False
     _leave_shell(atlas, chart, coords, located.chart, long)
-    return type(located)(chart, coords)
+    return Located(chart, coords)
 
 
 def inward(atlas: Atlas, local: LocalGeometry, vector: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ def inward(atlas: Atlas, local: LocalGeometry, vector: Tensor) -> Tensor:
     bent = (slid != step).any(-1)
     chart = torch.as_tensor(local.chart, device=at.device).expand(len(at))
     if bool(bent.any()):
-        bent &= ~_deepest_other(atlas, local.point, chart)[0]
+        bent &= ~deepest_other(atlas, local.point, chart)[0]
     return torch.where(bent.unsqueeze(-1), local.vector(slid), vector)
 
 
@@ -126,7 +126,7 @@ def _blocked_inside(coords: Tensor, step: Tensor) -> Tensor:
     return ((coords + step).abs() <= 1).all(-1)
 
 
-def _deepest_other(atlas: Atlas, x: Tensor, chart: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def deepest_other(atlas: Atlas, x: Tensor, chart: Tensor) -> tuple[Tensor, Located]:
     """Whether another chart holds each point deep enough, which, and where."""
     coords, error = atlas.claims(x)
     rows = torch.arange(len(x), device=x.device)
@@ -137,7 +137,7 @@ def _deepest_other(atlas: Atlas, x: Tensor, chart: Tensor) -> tuple[Tensor, Tens
     nearly = torch.where(error <= 2 * atlas.tolerance, depth, -torch.inf)
     best, new_chart = torch.where(held.amax(0) >= MIN_ENTRY_DEPTH, held, nearly).max(0)
     entered = best >= MIN_ENTRY_DEPTH
-    return entered, new_chart, coords[new_chart, rows]
+    return entered, Located(new_chart, coords[new_chart, rows])
 
 
 def _slide(metric: Tensor, coords: Tensor, step: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ def _leave_shell(
     if not len(index):
         return
     points = atlas.decode(coords[index], chart[index]).flatten(1)
-    entered, new_chart, new_coords = _deepest_other(atlas, points, chart[index])
+    entered, (new_chart, new_coords) = deepest_other(atlas, points, chart[index])
     entered &= 1 - new_coords.abs().amax(-1) > SHELL
     chart[index[entered]] = new_chart[entered]
     coords[index[entered]] = new_coords[entered]

@@ -5,6 +5,7 @@ import math
 import torch
 
 from learnedmanifolds.charts import FlowCharts
+from learnedmanifolds.charts.base import Charts
 
 
 def draw(*shape, seed=0, low=None, high=None):
@@ -29,6 +30,24 @@ def random_flow(dim, n_ambient, n_charts=3, seed=0, std=0.3):
     corners = draw(2, n_charts, dim, seed=seed + 1, low=0.6, high=1.0)
     charts.trim(-corners[0], corners[1])
     return charts.requires_grad_(False)
+
+
+class StepLine(Charts):
+    """Two charts of the first axis, [-1, 1] and [0.2, 2.2], the second one raised by a step."""
+
+    def __init__(self, step):
+        super().__init__(2, 1, (2,))
+        self.step = step
+
+    def decode(self, coords, chart=None):
+        if chart is None:
+            return torch.stack([self.decode(t, k) for k, t in enumerate(coords)])
+        return torch.cat([coords + 1.2 * chart, 0 * coords + chart * self.step], dim=-1)
+
+    def encode(self, x, chart=None):
+        if chart is None:
+            return torch.stack([self.encode(x, k) for k in range(2)])
+        return x[..., :1] - 1.2 * chart
 
 
 def unit(vector):

@@ -1,11 +1,19 @@
 """Exact first- and second-order geometry of immersions: batched torch, no framework."""
 
-from learnedmanifolds.geometry.local import LocalGeometry, Parametrization, SingularJacobianError
+from learnedmanifolds.geometry.local import (
+    ChartedManifold,
+    LocalGeometry,
+    Located,
+    Parametrization,
+    SingularJacobianError,
+)
 from learnedmanifolds.geometry.retraction import RETRACTIONS, retraction_step
 
 __all__ = [
     "RETRACTIONS",
+    "ChartedManifold",
     "LocalGeometry",
+    "Located",
     "Parametrization",
     "SingularJacobianError",
     "retraction_step",

@@ -7,8 +7,8 @@ and normals are ambient vectors of length n, coordinates a and b vectors of leng
 from __future__ import annotations
 
 import math
-from functools import cached_property
-from typing import Protocol
+from functools import cached_property, lru_cache
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -27,6 +27,13 @@ class SingularJacobianError(ValueError):
     """The parametrization is not an immersion at a point."""
 
 
+class Located(NamedTuple):
+    """Where points are on a manifold of several charts: chart (N,) and coordinates in it (N, d)."""
+
+    chart: Tensor
+    coords: Tensor
+
+
 class Parametrization(Protocol):
     """What the geometry needs of a manifold: derivatives of a parametrization around points."""
 
@@ -37,6 +44,46 @@ class Parametrization(Protocol):
 
     def jet(self, coords: Tensor, chart: Tensor | int, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """Value (N, n), first (T, N, n) and second derivatives (P, N, n) at coords (N, d)."""
+        ...
+
+
+class ChartedManifold(Parametrization, Protocol):
+    """What geometry across charts needs: boxes, and ways from one to the next."""
+
+    @property
+    def n_charts(self) -> int:
+        """Number K of charts."""
+        ...
+
+    @property
+    def tolerance(self) -> float:
+        """How far a chart's reconstruction of a point that it holds may be off."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of points."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Device of points."""
+        ...
+
+    def decode(self, coords: Tensor, chart: Tensor | int) -> Tensor:
+        """Points (N, *ambient_shape) of coordinates (N, d)."""
+        ...
+
+    def claims(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates (K, N, d) of flat points in every chart, and how far each misses, (K, N)."""
+        ...
+
+    def enter(self, x: Tensor, chart: Tensor) -> tuple[Tensor, Located]:
+        """Whether a chart other than the given ones holds each point, which, and where."""
+        ...
+
+    def move(self, located: Located, step: Tensor) -> Located:
+        """End of a step in coordinates (N, d) through the charts that it crosses."""
         ...
 
 
@@ -112,7 +159,8 @@ class LocalGeometry:
         return self._factors[0]
 
     @cached_property
-    def _inverse(self) -> Tensor:
+    def inverse(self) -> Tensor:
+        """R^-1 Q^T, the left inverse of the Jacobian, (N, d, n)."""
         q, r = self._factors
         return torch.linalg.solve_triangular(r, q.mT, upper=True)
 
@@ -137,7 +185,7 @@ class LocalGeometry:
 
     def coordinates(self, tangent_vector: Tensor) -> Tensor:
         """A = R^-1 Q^T h, the coordinates of (the tangent part of) vectors, (N, d)."""
-        return _apply(self._inverse, tangent_vector)
+        return _apply(self.inverse, tangent_vector)
 
     def vector(self, coordinates: Tensor) -> Tensor:
         """H = J a, (N, n)."""
@@ -168,7 +216,7 @@ class LocalGeometry:
     def _christoffel(self) -> Tensor | None:
         if self._second is None:
             return None
-        return torch.einsum("nkm,nijm->nkij", self._inverse, self._second)
+        return torch.einsum("nkm,nijm->nkij", self.inverse, self._second)
 
     def second_fundamental_form(self, a: Tensor, b: Tensor) -> Tensor:
         """II(a, b) = (I - P) D2(a, b), (N, n)."""
@@ -196,18 +244,35 @@ class LocalGeometry:
         return self.project(hessian) + self.weingarten(tangent_vector, gradient)
 
     @cached_property
-    def _second(self) -> Tensor | None:
+    def second_derivatives(self) -> Tensor:
+        """D2(e_i, e_j) in the coordinates of the charts, (N, d, d, n)."""
+        if self._second is not None:
+            return self._second
         d = self.dim
-        if not self._whole:
-            return None
-        order = [
-            [d * i - i * (i - 1) // 2 + j - i for i, j in (sorted((p, q)) for q in range(d))]
-            for p in range(d)
-        ]
-        return self._jet.second[torch.tensor(order)].permute(2, 0, 1, 3)
+        eye = torch.eye(d, dtype=self.coords.dtype, device=self.coords.device)
+        tangents = eye.unsqueeze(1).expand(d, *self.coords.shape)
+        pairs = [(i, j) for i in range(d) for j in range(i, d)]
+        return symmetric(self.source.jet(self.coords, self.chart, tangents, pairs).second, d)
+
+    @cached_property
+    def _second(self) -> Tensor | None:
+        return symmetric(self._jet.second, self.dim) if self._whole else None
 
     def _along(self, vector: Tensor) -> Tensor:
         return (vector.unsqueeze(-2) @ self.tangent_basis).squeeze(-2)
+
+
+def symmetric(pairs: Tensor, d: int) -> Tensor:
+    """(N, d, d, n) from the upper triangle row by row, (d (d + 1) / 2, N, n)."""
+    return pairs[_triangle(d).to(pairs.device)].permute(2, 0, 1, 3)
+
+
+@lru_cache(maxsize=64)
+def _triangle(d: int) -> Tensor:
+    order = torch.empty(d, d, dtype=torch.int64)
+    rows, columns = torch.triu_indices(d, d)
+    order[rows, columns] = order[columns, rows] = torch.arange(len(rows))
+    return order
 
 
 def _apply(matrix: Tensor, vector: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import pymanopt
 import torch
 
 from learnedmanifolds.geometry.local import SingularJacobianError
+from learnedmanifolds.inverse.borders import next_chart
 from learnedmanifolds.inverse.history import History
 from learnedmanifolds.manifolds.point import AtlasPoint
 
@@ -28,7 +29,11 @@ class StationaryPoint(Exception):  # noqa: N818 - not an error
 
 
 class Stalled(Exception):  # noqa: N818 - not an error
-    """No trial point was accepted for long: trust regions reject steps that a boundary bends."""
+    """No trial point was accepted for long, or an iterate has come to the border of its chart.
+
+    Trust regions reject steps that a boundary bends, and creep towards a border behind which the
+    next chart costs more.
+    """
 
 
 class NotFiniteError(ValueError):
@@ -95,6 +100,21 @@ class Recorder:
         self._start = time.perf_counter()
 
     @property
+    def n_iterates(self) -> int:
+        """Number of iterates so far."""
+        return len(self._by_gradient or self._by_cost)
+
+    @property
+    def gradient_norm(self) -> float:
+        """That of the last iterate; NaN where an optimizer asked for no gradient."""
+        return np.nan if self._iterate is None else float(np.linalg.norm(self._iterate[2]))
+
+    def restart(self) -> int:
+        """Make ready for one more run from another point; returns the number of iterates so far."""
+        self._iterate, self._last_n_cost = None, self.n_cost
+        return self.n_iterates
+
+    @property
     def seconds(self) -> float:
         """Time since the start."""
         return time.perf_counter() - self._start
@@ -155,6 +175,8 @@ class Recorder:
         self._by_gradient.append(self._entry(point, cost, norm))
         if norm == 0 or norm < self._min_gradient_norm:
             raise StationaryPoint
+        if next_chart(self.problem, point) is not None:
+            raise Stalled
         return gradient
 
     def _evaluate_gradient(self, point: AtlasPoint) -> np.ndarray:

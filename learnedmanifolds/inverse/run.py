@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pymanopt
-import torch
 from pymanopt.optimizers import (
     ConjugateGradient,
     NelderMead,
@@ -20,14 +19,15 @@ from pymanopt.optimizers import (
 from pymanopt.optimizers.optimizer import Optimizer
 
 from learnedmanifolds.geometry.local import LocalGeometry
+from learnedmanifolds.inverse.borders import held_faces, next_chart
 from learnedmanifolds.inverse.optimizers import optimizer_name
 from learnedmanifolds.inverse.recording import FAILURES, Recorder, Stalled, StationaryPoint
 from learnedmanifolds.inverse.solution import Run, Status
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.manifolds.point import AtlasPoint
 
-_FACE = 1e-6
-"""A coordinate closer than this to the face of the box is on it."""
+# A run that a jump between charts stopped goes on in the next chart at most so often.
+_MAX_HOPS = 8
 
 # Edge of the first Nelder-Mead simplex, in half diagonals of the manifold.
 _SIMPLEX_EDGE = 0.2
@@ -78,23 +78,38 @@ def run(
     settings = {"mininner": 0} if isinstance(optimizer, TrustRegions) else {}
     # Problem refuses to replace its manifold; this one is the recorder's own copy.
     vars(recorder.problem)["manifold"] = own
-    result, failed, stationary = None, False, False
-    with _numpy_seed(int(rng.integers(2**32))):
-        try:
-            result = optimizer.run(recorder.problem, initial_point=initial, **settings)
-        except StationaryPoint:
-            stationary = True
-        except Stalled:
-            pass
-        except FAILURES:
-            failed = True
-    seconds = recorder.seconds
-    point = recorder.last if result is None else result.point
-    point = start if point is None else point
-    history = recorder.finish(point)
     # Trust regions count from 0, the two descent methods from 1.
     first = 1 if isinstance(optimizer, SteepestDescent | ConjugateGradient) else 0
-    iterations = len(history) - 1 + first if result is None else int(result.iterations)
+    result, failed, stationary, hops, iterations = None, False, False, 0, 0
+    with _numpy_seed(int(rng.integers(2**32))):
+        while True:
+            current = copy.deepcopy(optimizer)
+            current._max_iterations = optimizer._max_iterations - iterations
+            current._max_time = optimizer._max_time - recorder.seconds
+            before, result = recorder.restart(), None
+            try:
+                result = current.run(recorder.problem, initial_point=initial, **settings)
+            except StationaryPoint:
+                stationary = True
+            except Stalled:
+                pass
+            except FAILURES:
+                failed = True
+            walked = recorder.n_iterates - before - 1 + first
+            iterations += walked if result is None else int(result.iterations)
+            point = recorder.last if result is None else result.point
+            over = failed or stationary or hops == _MAX_HOPS
+            over |= iterations >= optimizer._max_iterations
+            over |= recorder.seconds >= optimizer._max_time
+            # Not a number for optimizers without derivatives: they go where they like.
+            over |= not recorder.gradient_norm >= optimizer._min_gradient_norm
+            follower = None if over or point is None else next_chart(recorder.problem, point)
+            if follower is None:
+                break
+            initial, hops = follower, hops + 1
+    seconds = recorder.seconds
+    point = start if point is None else point
+    history = recorder.finish(point)
     cost, gradient_norm = float(history.cost[-1]), float(history.gradient_norm[-1])
     if failed or not (np.isfinite(cost) and np.isfinite(gradient_norm)):
         status = Status.FAILED
@@ -102,8 +117,8 @@ def run(
         status = Status.CONVERGED
     else:
         status = _why_stopped(recorder, optimizer, iterations, seconds)
-    if status is not Status.FAILED:
-        status = _boundary(recorder.problem, point, status)
+    if status is not Status.FAILED and bool(held_faces(recorder.problem, point).any()):
+        status = Status.AT_BOUNDARY
     return Run(
         history.points[-1],
         int(history.chart[-1]),
@@ -131,16 +146,6 @@ def _why_stopped(
     if derivative_free and recorder.n_cost + slack >= optimizer._max_cost_evaluations:
         return Status.MAX_EVALUATIONS
     return Status.STEP_TOO_SMALL
-
-
-def _boundary(problem: pymanopt.Problem, point: AtlasPoint, status: Status) -> Status:
-    """AT_BOUNDARY where the descent direction leaves the box through a face the point is on."""
-    local = point.local
-    assert isinstance(local, LocalGeometry)
-    descent = -torch.from_numpy(np.array(problem.euclidean_gradient(point))).view(1, -1)
-    step, coords = local.coordinates(descent), local.coords
-    held = (coords.abs() >= 1 - _FACE) & (step * coords > 0)
-    return Status.AT_BOUNDARY if bool(held.any()) else status
 
 
 def _simplex(manifold: PymanoptManifold, start: AtlasPoint) -> list[AtlasPoint]:

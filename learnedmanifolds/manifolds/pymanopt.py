@@ -8,9 +8,10 @@ from pymanopt.manifolds.manifold import RiemannianSubmanifold
 from torch import Tensor
 
 from learnedmanifolds._check import integer, one_of
-from learnedmanifolds.atlas import Atlas, Located
+from learnedmanifolds.atlas import Atlas
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.geometry import RETRACTIONS, LocalGeometry, retraction_step
+from learnedmanifolds.geometry.local import Located
 from learnedmanifolds.manifolds.point import AtlasPoint
 from learnedmanifolds.transition import along_faces, inward, move
 

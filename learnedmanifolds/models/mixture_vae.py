@@ -13,8 +13,9 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer, non_negative, positive
-from learnedmanifolds.atlas import Atlas, Located
+from learnedmanifolds.atlas import Atlas
 from learnedmanifolds.charts.flow import FlowCharts
+from learnedmanifolds.geometry.local import Located
 from learnedmanifolds.models.cells import disc_cells
 from learnedmanifolds.models.losses import evidence_lower_bound
 from learnedmanifolds.models.patches import neighbours

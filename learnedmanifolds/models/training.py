@@ -73,7 +73,7 @@ class Schedule:
     @classmethod
     def suited(cls, n_charts: int, dim: int) -> Schedule:
         """The default for an atlas: the more charts meet, the longer the overlap stage."""
-        return cls(seeding_steps=400 if dim == 1 else 600, overlap_steps=300 + 170 * n_charts * dim)
+        return cls(seeding_steps=400 if dim == 1 else 600, overlap_steps=60 + 190 * n_charts * dim)
 
     @property
     def n_steps(self) -> int:

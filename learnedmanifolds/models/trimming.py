@@ -20,15 +20,17 @@ def trimmed_boxes(atlas: Atlas, x: Tensor, reserve: float = RESERVE) -> tuple[Te
     """Corners of the boxes to keep, (K, d) each: charts are least accurate near their borders.
 
     From the face whose outer strip disagrees most with the charts that hold its points most deeply,
-    a face moves inward while its strip is empty or disagrees by more than a quarter of the noise
-    (root mean square), as long as every point that was held stays so: at a depth of `RESERVE` in
-    some chart, or as deep as it was. At least half of a box's width is kept.
+    a face moves inward while its strip is empty or disagrees by more than half the noise somewhere,
+    as long as every point that was held stays so: at a depth of ``reserve`` in some chart, or as
+    deep as it was. At least half of a box's width is kept.
 
     Parameters
     ----------
     atlas : Atlas
     x : Tensor, shape (N, n)
         The data.
+    reserve : float
+        Depth in the coordinates of the given boxes.
     """
     coords = atlas.charts.encode(x)
     images = atlas.charts.decode(coords)
@@ -43,7 +45,7 @@ def trimmed_boxes(atlas: Atlas, x: Tensor, reserve: float = RESERVE) -> tuple[Te
     depth = depths(slice(None), low, high)
     needed = depth.amax(0).clamp(max=reserve)
     held = needed >= 0
-    enough = (atlas.noise_std / 4) ** 2
+    enough = (atlas.noise_std / 2) ** 2
     movable = torch.ones(*low.shape, 2, dtype=torch.bool, device=x.device)
     rows = torch.arange(len(x), device=x.device)
     while bool(movable.any()):
@@ -53,8 +55,8 @@ def trimmed_boxes(atlas: Atlas, x: Tensor, reserve: float = RESERVE) -> tuple[Te
         offsets = torch.stack([coords - low.unsqueeze(1), high.unsqueeze(1) - coords], dim=-1)
         strip = (offsets < _STRIP) & holds[:, :, None, None]
         count = strip.sum(1)
-        gap = torch.einsum("kn,knif->kif", torch.where(holds, square, 0.0), strip.to(square))
-        gap = torch.where(count > 0, gap / count.clamp(min=1), torch.inf)
+        gap = torch.where(strip, square[:, :, None, None], 0.0).amax(1)
+        gap = torch.where(count > 0, gap, torch.inf)
         movable &= gap > enough
         score = torch.where(movable, gap, -1.0)
         k, i, side = (int(v) for v in torch.unravel_index(score.argmax(), score.shape))

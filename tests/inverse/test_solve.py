@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from oracles import StepLine
 from pymanopt.optimizers import NelderMead, ParticleSwarm, SteepestDescent, TrustRegions
 from scipy.optimize import minimize_scalar
 
@@ -180,6 +181,40 @@ def test_minimiser_beyond_the_boundary(optimizer, curved):
     )
     assert solution.coordinates[1] == pytest.approx(along.x, abs=1e-5)
     assert solution.gradient_norm < 1e-5
+
+
+def test_a_small_gradient_at_the_start_does_not_stop_the_line_search():
+    # The first step has length 1, most of the way; the next one is tried as much longer as the
+    # gradient has grown, and ends anywhere on the circle.
+    angle = np.geomspace(1e-4, 1e-2, 5)
+    starts = 0.4 * np.column_stack([np.cos(angle), np.sin(angle)])
+    problem = InverseProblem(operators.identity, [-6.0, 0.0])
+    atlas = Atlas(CircleCharts(0.4, 3), tolerance=1e-6)
+    solution = solve(problem, atlas, "steepest-descent", initial_points=starts)
+    for one in solution.runs:
+        np.testing.assert_allclose(one.point, [-0.4, 0.0], atol=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", FIRST_AND_SECOND_ORDER)
+def test_a_jump_between_charts_does_not_stop_a_run(optimizer):
+    # The charts disagree by 0.02, which costs more than the whole rest of the way gains.
+    problem = InverseProblem(lambda x: torch.stack([x[0], 100 * x[1]]), [2.0, 0.0])
+    start = np.array([[-0.7, 0.0]])
+    solution = solve(problem, Atlas(StepLine(0.02), tolerance=0.1), optimizer, initial_points=start)
+    assert solution.status is Status.CONVERGED
+    assert solution.chart == 1
+    np.testing.assert_allclose(solution.point, [2.0, 0.02], atol=1e-5)
+    history = solution.history
+    assert set(history.chart.tolist()) == {0, 1}
+    assert (np.diff(history.time) >= 0).all() and (np.diff(history.n_cost) >= 0).all()
+    few = solve(
+        problem,
+        Atlas(StepLine(0.02), tolerance=0.1),
+        optimizer,
+        initial_points=start,
+        max_iterations=1,
+    )
+    assert few.status is Status.MAX_ITERATIONS
 
 
 @pytest.mark.parametrize("optimizer", FIRST_AND_SECOND_ORDER)
