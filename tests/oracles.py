@@ -28,7 +28,7 @@ def random_flow(dim, n_ambient, n_charts=3, seed=0, std=0.3):
         charts.frame.copy_(torch.linalg.qr(charts.frame)[0])
         charts.radius.uniform_(0.5, 2, generator=source)
     corners = draw(2, n_charts, dim, seed=seed + 1, low=0.6, high=1.0)
-    charts.trim(-corners[0], corners[1])
+    charts.rebox(-corners[0], corners[1])
     return charts.requires_grad_(False)
 
 

@@ -16,8 +16,8 @@ class FlowCharts(Charts):
 
     T is a flow on R^d (only for d > 1), F an invertible network on R^n, pad appends zeros, and
     (c, r, Q) the centre, radius and orthonormal frame of the chart's seed, so that an untrained
-    chart is a flat patch of the data. (m, w) are the middle and half the width of the part of the
-    trained box that `trim` left, 0 and 1 before. The left inverse applies the inverse networks and
+    chart is a flat patch of the data. (m, w) are the middle and half the width of the box
+    that `rebox` chose, 0 and 1 before. The left inverse applies the inverse networks and
     keeps the first d coordinates.
 
     Parameters
@@ -90,18 +90,18 @@ class FlowCharts(Charts):
     def _pad(self, z: Tensor) -> Tensor:
         return torch.nn.functional.pad(z, (0, self.n_ambient - self.dim))
 
-    def trim(self, low: Tensor, high: Tensor) -> None:
-        """Make the part of every box between two corners, (K, d) each, the whole box.
+    def rebox(self, low: Tensor, high: Tensor) -> None:
+        """Make what lies between two corners of every box, (K, d) each, the whole box.
 
         Raises
         ------
         ValueError
-            If a corner is outside the box or not below the other.
+            If a corner is not below the other.
         """
         shape = (self.n_charts, self.dim)
         low, high = as_tensor(low, "low", shape=shape), as_tensor(high, "high", shape=shape)
-        if not bool(((-1 <= low) & (low < high) & (high <= 1)).all()):
-            raise ValueError(f"low and high must satisfy -1 <= low < high <= 1, got {low}, {high}.")
+        if not bool((low < high).all()):
+            raise ValueError(f"low must be below high, got {low} and {high}.")
         self.middle += self.half_width * ((low + high) / 2).unsqueeze(1)
         self.half_width *= ((high - low) / 2).unsqueeze(1)
 

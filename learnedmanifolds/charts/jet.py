@@ -43,14 +43,18 @@ class JetRule:
     """
 
     def __init__(self, n_tangents: int, pairs: Pairs) -> None:
-        self.sizes = [1, n_tangents, len(pairs)]
         left, right = [i for i, _ in pairs], [j for _, j in pairs]
-        # Squares of all tangents in order, the usual case of curves, need no gathering.
+        triangle = [(i, j) for i in range(n_tangents) for j in range(i, n_tangents)]
+        # All pairs are carried as a square of rows, and squares of all tangents in order, the usual
+        # case of curves, as they are: neither needs gathering.
+        self._square = n_tangents > 1 and list(pairs) == triangle
+        self._upper = torch.tensor([i * n_tangents + j for i, j in triangle])
         self._indices = (
             None
-            if left == right == list(range(n_tangents))
+            if self._square or left == right == list(range(n_tangents))
             else (torch.tensor(left), torch.tensor(right))
         )
+        self.sizes = [1, n_tangents, n_tangents**2 if self._square else len(pairs)]
 
     def pack(self, value: Tensor, tangents: Tensor) -> Tensor:
         """Rows of the identity map at ``value`` (..., N, n) with ``tangents`` (..., T, N, n)."""
@@ -60,13 +64,18 @@ class JetRule:
     def unpack(self, rows: Tensor) -> Jet:
         """The jet that ``rows`` hold."""
         value, first, second = rows.split_with_sizes(self.sizes, -3)
+        if self._square:
+            second = second.index_select(-3, self._upper.to(second.device))
         return Jet(value.squeeze(-3), first, second)
 
-    def _tangent_pairs(self, first: Tensor) -> tuple[Tensor, Tensor]:
+    def _products(self, a: Tensor, b: Tensor) -> Tensor:
+        """Products of the rows of two sets of tangents for every pair."""
+        if self._square:
+            return (a.unsqueeze(-3) * b.unsqueeze(-4)).flatten(-4, -3)
         if self._indices is None:
-            return first, first
-        left, right = (index.to(first.device) for index in self._indices)
-        return first.index_select(-3, left), first.index_select(-3, right)
+            return a * b
+        left, right = (index.to(a.device) for index in self._indices)
+        return a.index_select(-3, left) * b.index_select(-3, right)
 
     def elementwise(
         self, rows: Tensor, function: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -76,8 +85,8 @@ class JetRule:
         value, slope, curvature = function(u)
         parts = [value, slope * first]
         if self.sizes[2]:
-            a, b = self._tangent_pairs(first)
-            parts.append(torch.addcmul(slope * second, curvature, a * b))
+            squares = self._products(first, first)
+            parts.append(torch.addcmul(slope * second, curvature, squares))
         return torch.cat(parts, -3)
 
     def product(self, u: Tensor, v: Tensor) -> Tensor:
@@ -86,10 +95,8 @@ class JetRule:
         v0, v1, v2 = v.split_with_sizes(self.sizes, -3)
         parts = [u0 * v0, torch.addcmul(u1 * v0, u0, v1)]
         if self.sizes[2]:
-            ua, ub = self._tangent_pairs(u1)
-            va, vb = self._tangent_pairs(v1)
-            second = torch.addcmul(torch.addcmul(u2 * v0, u0, v2), ua, vb)
-            parts.append(torch.addcmul(second, ub, va))
+            second = torch.addcmul(u2 * v0, u0, v2)
+            parts.append(second + self._products(u1, v1) + self._products(v1, u1))
         return torch.cat(parts, -3)
 
 
@@ -116,19 +123,15 @@ def functional_jet(
     def along(direction: Tensor) -> Tensor:
         return torch.func.jvp(function, (coords,), (direction,))[1]
 
+    def twice(one: Tensor, other: Tensor) -> Tensor:
+        def first(z: Tensor) -> Tensor:
+            return torch.func.jvp(function, (z,), (other,))[1]
+
+        return torch.func.jvp(first, (coords,), (one,))[1]
+
     value = function(coords)
-    first = [along(tangent) for tangent in tangents]
-    second = [
-        torch.func.jvp(
-            lambda z, j=j: torch.func.jvp(function, (z,), (tangents[j],))[1],
-            (coords,),
-            (tangents[i],),
-        )[1]
-        for i, j in pairs
-    ]
     empty = value.new_empty(0, *value.shape)
-    return Jet(
-        value,
-        torch.stack(first) if first else empty,
-        torch.stack(second) if second else empty,
-    )
+    first = torch.func.vmap(along)(tangents) if len(tangents) else empty
+    left, right = (tangents[[pair[i] for pair in pairs]] for i in (0, 1))
+    second = torch.func.vmap(twice)(left, right) if len(pairs) else empty
+    return Jet(value, first, second)

@@ -23,7 +23,7 @@ _FACTORIES: dict[str, Callable[..., Optimizer]] = {
     # rounding makes useless near the minimum: 4 trials a step, where this one takes 1.5. It halves
     # the last step more often than by default, since a step from near a maximum may be huge.
     "steepest-descent": lambda **options: SteepestDescent(
-        line_searcher=AdaptiveLineSearcher(max_iterations=40), **options
+        line_searcher=AdaptiveLineSearcher(max_iterations=20), **options
     ),
     # With pymanopt's default rule (Hestenes-Stiefel) the direction cancels to rounding noise when a
     # line search overshoots along a line, always possible in dimension 1, and the run stops:

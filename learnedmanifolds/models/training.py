@@ -27,9 +27,9 @@ from learnedmanifolds.models.trimming import RESERVE, trimmed_boxes
 # The overlap stage sharpens sigma_x to the residual that the mixture stage reached, at most so far.
 _LARGEST_SHARPENING = 5.0
 
-# The part of the overlap stage after which the boxes are trimmed, and the depth that they keep then.
-_TRIM_AT = 0.15
-_FIRST_RESERVE = 0.15
+# When boxes are trimmed: the part of the overlap stage that is done, the depth that they keep, and
+# how much wider they may become where charts have drawn apart.
+_TRIMS = ((0.15, 0.15, 1.0), (0.6, 0.1, 1.1))
 _TRIM_POINTS = 20_000
 
 # Distance in coordinates at which the stretch of a chart is looked at.
@@ -73,7 +73,7 @@ class Schedule:
     @classmethod
     def suited(cls, n_charts: int, dim: int) -> Schedule:
         """The default for an atlas: the more charts meet, the longer the overlap stage."""
-        return cls(seeding_steps=400 if dim == 1 else 600, overlap_steps=60 + 190 * n_charts * dim)
+        return cls(seeding_steps=400 if dim == 1 else 600, overlap_steps=60 + 160 * n_charts * dim)
 
     @property
     def n_steps(self) -> int:
@@ -142,7 +142,7 @@ class AtlasTraining(lightning.LightningModule):
         self._x, self._cells = x, cells
         self._patches = make_patches(x, charts.dim, generator)
         self._frozen: Tensor | None = None
-        self._trimmed = False
+        self._n_trims = 0
         self.overlap_noise = noise_std
         self.history: dict[str, list[float]] = {"step": [], "loss": []}
 
@@ -159,12 +159,12 @@ class AtlasTraining(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resumed run needs beside the weights."""
-        checkpoint["overlap"] = (self._frozen, self._trimmed, self.overlap_noise)
+        checkpoint["overlap"] = (self._frozen, self._n_trims, self.overlap_noise)
         checkpoint["history"] = self.history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore it."""
-        self._frozen, self._trimmed, self.overlap_noise = checkpoint["overlap"]
+        self._frozen, self._n_trims, self.overlap_noise = checkpoint["overlap"]
         self.history = checkpoint["history"]
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
@@ -225,8 +225,10 @@ class AtlasTraining(lightning.LightningModule):
     def _overlap_loss(self, generator: torch.Generator, done: float) -> Tensor:
         if self._frozen is None:
             self._frozen = self._freeze_weights()
-        if done >= _TRIM_AT and not self._trimmed:
-            self._frozen, self._trimmed = self._trim_claims(self._frozen), True
+        if self._n_trims < len(_TRIMS) and done >= _TRIMS[self._n_trims][0]:
+            _, reserve, widest = _TRIMS[self._n_trims]
+            self._frozen = self._trim_claims(self._frozen, reserve, widest)
+            self._n_trims += 1
         x, weights = self._x, self._frozen
         pick = torch.multinomial(weights, self.schedule.batch_size // 2, True, generator=generator)
         noise = self._noise(pick.shape[1], generator)
@@ -290,21 +292,21 @@ class AtlasTraining(lightning.LightningModule):
         """The atlas of the trained charts: boxes trimmed, weights the data's shares of the charts."""
         self._to_device()
         weights = self.log_weights.exp()
-        few = self._trim(weights, RESERVE)
+        few = self._trim(weights, RESERVE, 1.0)
         atlas = Atlas(self.charts, weights, self.overlap_noise)
         return Atlas(self.charts, atlas.responsibilities(few).mean(0), self.overlap_noise)
 
-    def _trim(self, weights: Tensor, reserve: float) -> Tensor:
+    def _trim(self, weights: Tensor, reserve: float, widest: float) -> Tensor:
         """Trim the boxes; returns the part of the data that decided how far."""
         few = self._x[:: 1 + len(self._x) // _TRIM_POINTS]
         atlas = Atlas(self.charts, weights, self.overlap_noise)
-        self.charts.trim(*trimmed_boxes(atlas, few, reserve))
+        self.charts.rebox(*trimmed_boxes(atlas, few, reserve, widest))
         return few
 
     @torch.no_grad()
-    def _trim_claims(self, claims: Tensor) -> Tensor:
+    def _trim_claims(self, claims: Tensor, reserve: float, widest: float) -> Tensor:
         """Trim the boxes, and leave to each chart the points that are in its box."""
-        self._trim(claims.mean(1), _FIRST_RESERVE)
+        self._trim(claims.mean(1), reserve, widest)
         parts = [self.charts.encode(part).abs().amax(-1) <= 1 for part in self._x.split(4096)]
         kept = claims * torch.cat(parts, dim=1)
         kept = torch.where(kept.any(0), kept, claims)

@@ -13,16 +13,20 @@ RESERVE = 0.05
 _STEP = 0.02
 _STRIP = 0.1
 _LEAST_WIDTH = 1.0
+_ROUNDING = 1e-5
 
 
 @torch.no_grad()
-def trimmed_boxes(atlas: Atlas, x: Tensor, reserve: float = RESERVE) -> tuple[Tensor, Tensor]:
+def trimmed_boxes(
+    atlas: Atlas, x: Tensor, reserve: float = RESERVE, widest: float = 1.1
+) -> tuple[Tensor, Tensor]:
     """Corners of the boxes to keep, (K, d) each: charts are least accurate near their borders.
 
     From the face whose outer strip disagrees most with the charts that hold its points most deeply,
     a face moves inward while its strip is empty or disagrees by more than half the noise somewhere,
     as long as every point that was held stays so: at a depth of ``reserve`` in some chart, or as
-    deep as it was. At least half of a box's width is kept.
+    deep as it was. At least half of a box's width is kept. A gap where charts meet, which none of
+    them holds but at least two boxes of ``widest`` times the size do, is closed by widening one.
 
     Parameters
     ----------
@@ -31,11 +35,13 @@ def trimmed_boxes(atlas: Atlas, x: Tensor, reserve: float = RESERVE) -> tuple[Te
         The data.
     reserve : float
         Depth in the coordinates of the given boxes.
+    widest : float
+        1 widens none.
     """
     coords = atlas.charts.encode(x)
     images = atlas.charts.decode(coords)
     close = (images - x).norm(dim=-1) <= atlas.tolerance
-    low = torch.full_like(coords[:, 0], -1.0)
+    low = torch.full_like(coords[:, 0], -widest)
     high = -low
 
     def depths(k: int | slice, low: Tensor, high: Tensor) -> Tensor:
@@ -43,8 +49,11 @@ def trimmed_boxes(atlas: Atlas, x: Tensor, reserve: float = RESERVE) -> tuple[Te
         return torch.where(close[k], inside.amin(-1), -torch.inf)
 
     depth = depths(slice(None), low, high)
-    needed = depth.amax(0).clamp(max=reserve)
+    shallow = depth - (widest - 1)
+    gap = (shallow < 0).all(0) & ((depth >= 0).sum(0) >= 2)
+    needed = torch.where(gap, depth.amax(0), shallow.amax(0)).clamp(max=reserve)
     held = needed >= 0
+    needed -= _ROUNDING
     enough = (atlas.noise_std / 2) ** 2
     movable = torch.ones(*low.shape, 2, dtype=torch.bool, device=x.device)
     rows = torch.arange(len(x), device=x.device)
@@ -55,10 +64,11 @@ def trimmed_boxes(atlas: Atlas, x: Tensor, reserve: float = RESERVE) -> tuple[Te
         offsets = torch.stack([coords - low.unsqueeze(1), high.unsqueeze(1) - coords], dim=-1)
         strip = (offsets < _STRIP) & holds[:, :, None, None]
         count = strip.sum(1)
-        gap = torch.where(strip, square[:, :, None, None], 0.0).amax(1)
-        gap = torch.where(count > 0, gap, torch.inf)
-        movable &= gap > enough
-        score = torch.where(movable, gap, -1.0)
+        off = torch.where(strip, square[:, :, None, None], 0.0).amax(1)
+        beyond = torch.stack([low < -1 - _ROUNDING, high > 1 + _ROUNDING], dim=-1)
+        off = torch.where((count == 0) | beyond, torch.inf, off)
+        movable &= off > enough
+        score = torch.where(movable, off, -1.0)
         k, i, side = (int(v) for v in torch.unravel_index(score.argmax(), score.shape))
         if not movable[k, i, side]:
             break
