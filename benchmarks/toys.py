@@ -115,6 +115,24 @@ def optimize(name: str, atlas: lm.Atlas, n_starts: int, seed: int) -> None:
         )
 
 
+def around_the_hole(atlas: lm.Atlas) -> None:
+    """Ring: from (1, 0.4) to (-1, 0), without and with the prior."""
+    target = torch.tensor([-1.0, 0.0], dtype=torch.float64)
+    start = np.array([[1.0, 0.4]])
+    for weight in (0.0, 0.01, 0.02):
+        problem = lm.InverseProblem(lm.operators.Identity(), target, prior_weight=weight)
+        for optimizer in OPTIMIZERS:
+            run = lm.solve(
+                problem, atlas, optimizer, initial_points=start, min_gradient_norm=1e-5
+            ).runs[0]
+            gap = np.linalg.norm(run.point - target.numpy())
+            print(
+                f"    prior weight {weight}: {optimizer:19s} ends {gap:.4f} from (-1, 0), "
+                f"{run.status.name}",
+                flush=True,
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--toys", default=",".join(lm.datasets.TOYS))
@@ -164,6 +182,8 @@ def main() -> None:
             )
             two, three, *worst = slopes(model.atlas_, seed)
             print(f"    slopes within 0.1 of 2: {two}, of 3: {three} of 100; farthest {worst}")
+            if name == "ring":
+                around_the_hole(model.atlas_)
             if name in TARGETS:
                 optimize(name, model.atlas_, arguments.starts, seed)
         print(f"{name}, medians [least, most] over {len(rows)} seeds:")

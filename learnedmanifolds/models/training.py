@@ -72,8 +72,9 @@ class Schedule:
 
     @classmethod
     def suited(cls, n_charts: int, dim: int) -> Schedule:
-        """The default for an atlas: the more charts meet, the longer the overlap stage."""
-        return cls(seeding_steps=400 if dim == 1 else 600, overlap_steps=60 + 160 * n_charts * dim)
+        """The default for an atlas: the more charts meet, the longer they are seeded and overlap."""
+        size = n_charts * dim
+        return cls(seeding_steps=400 if size <= 4 else 600, overlap_steps=60 + 160 * size)
 
     @property
     def n_steps(self) -> int:
