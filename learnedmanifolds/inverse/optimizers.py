@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import partial
 
 from pymanopt.optimizers import (
     ConjugateGradient,
@@ -18,17 +17,22 @@ from pymanopt.optimizers.optimizer import Optimizer
 
 from learnedmanifolds._check import integer, non_negative, one_of, positive
 
+
+def _line_search() -> AdaptiveLineSearcher:
+    """Halves the last step more often than by default: one from near a maximum may be huge."""
+    return AdaptiveLineSearcher(max_iterations=20)
+
+
 _FACTORIES: dict[str, Callable[..., Optimizer]] = {
     # pymanopt's default search doubles the step that it guesses from the last decrease, which
-    # rounding makes useless near the minimum: 4 trials a step, where this one takes 1.5. It halves
-    # the last step more often than by default, since a step from near a maximum may be huge.
-    "steepest-descent": lambda **options: SteepestDescent(
-        line_searcher=AdaptiveLineSearcher(max_iterations=20), **options
-    ),
+    # rounding makes useless near the minimum: 4 trials a step, where this one takes 1.5.
+    "steepest-descent": lambda **options: SteepestDescent(line_searcher=_line_search(), **options),
     # With pymanopt's default rule (Hestenes-Stiefel) the direction cancels to rounding noise when a
     # line search overshoots along a line, always possible in dimension 1, and the run stops:
     # measured in 9 of 250 starts on the exact sphere.
-    "conjugate-gradient": partial(ConjugateGradient, beta_rule="PolakRibiere"),
+    "conjugate-gradient": lambda **options: ConjugateGradient(
+        beta_rule="PolakRibiere", line_searcher=_line_search(), **options
+    ),
     "trust-regions": TrustRegions,
     "particle-swarm": ParticleSwarm,
     "nelder-mead": NelderMead,

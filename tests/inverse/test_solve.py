@@ -183,14 +183,15 @@ def test_minimiser_beyond_the_boundary(optimizer, curved):
     assert solution.gradient_norm < 1e-5
 
 
-def test_a_small_gradient_at_the_start_does_not_stop_the_line_search():
+@pytest.mark.parametrize("optimizer", ["steepest-descent", "conjugate-gradient"])
+def test_a_small_gradient_at_the_start_does_not_stop_the_line_search(optimizer):
     # The first step has length 1, most of the way; the next one is tried as much longer as the
     # gradient has grown, and ends anywhere on the circle.
     angle = np.geomspace(1e-4, 1e-2, 5)
     starts = 0.4 * np.column_stack([np.cos(angle), np.sin(angle)])
     problem = InverseProblem(operators.identity, [-6.0, 0.0])
     atlas = Atlas(CircleCharts(0.4, 3), tolerance=1e-6)
-    solution = solve(problem, atlas, "steepest-descent", initial_points=starts)
+    solution = solve(problem, atlas, optimizer, initial_points=starts)
     for one in solution.runs:
         np.testing.assert_allclose(one.point, [-0.4, 0.0], atol=1e-4)
 
