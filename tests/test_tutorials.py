@@ -1,0 +1,43 @@
+"""The tutorials run from start to end, and are committed as they ran."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parent.parent / "tutorials"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+def test_there_are_tutorials():
+    assert {path.stem for path in NOTEBOOKS} >= {
+        "atlas_in_ten_minutes",
+        "compare_optimizers",
+        "your_own_pymanopt_problem",
+    }
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+def test_outputs_are_committed_and_the_picture_comes_first(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    first, last = notebook.cells[0].source, notebook.cells[-1].source
+    assert f"(figures/{path.stem}.png)" in first
+    assert (FOLDER / "figures" / f"{path.stem}.png").read_bytes()[:4] == b"\x89PNG"
+    assert last.startswith("## What to try next")
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_a_tutorial_runs(path):
+    notebook = nbformat.read(path, as_version=4)
+    # Three minutes is what a tutorial promises; the limit here is for one cell on a busy machine.
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            assert output.get("name") != "stderr", output.get("text")
