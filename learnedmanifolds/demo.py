@@ -18,7 +18,7 @@ from learnedmanifolds.inverse.pca import PrincipalSubspace
 from learnedmanifolds.models import MixtureVAE, Schedule
 
 DIGITS_SHAPE = (8, 8)
-DIGITS_SCHEDULE = Schedule(seeding_steps=200, mixture_steps=200, overlap_steps=300)
+DIGITS_SCHEDULE = Schedule(seeding_steps=200, mixture_steps=200, overlap_steps=300, trim=False)
 """Shorter than the default: 1,697 images overfit before the default's end."""
 
 

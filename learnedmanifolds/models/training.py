@@ -55,6 +55,8 @@ class Schedule:
     overlap_factor : float
         How much wider a chart's claim is made.
     lipschitz_weight, box_weight, consensus_weight, spread_weight : float
+    trim : bool
+        Whether boxes are trimmed; data that hardly cover them should keep what there is.
     """
 
     seeding_steps: int = 400
@@ -69,6 +71,7 @@ class Schedule:
     box_weight: float = 0.5
     consensus_weight: float = 1.5
     spread_weight: float = 10.0
+    trim: bool = True
 
     @classmethod
     def suited(cls, n_charts: int, dim: int) -> Schedule:
@@ -226,8 +229,9 @@ class AtlasTraining(lightning.LightningModule):
     def _overlap_loss(self, generator: torch.Generator, done: float) -> Tensor:
         if self._frozen is None:
             self._frozen = self._freeze_weights()
-        if self._n_trims < len(_TRIMS) and done >= _TRIMS[self._n_trims][0]:
-            _, reserve, widest = _TRIMS[self._n_trims]
+        left = _TRIMS[self._n_trims :] if self.schedule.trim else ()
+        if left and done >= left[0][0]:
+            _, reserve, widest = left[0]
             self._frozen = self._trim_claims(self._frozen, reserve, widest)
             self._n_trims += 1
         x, weights = self._x, self._frozen
@@ -293,6 +297,8 @@ class AtlasTraining(lightning.LightningModule):
         """The atlas of the trained charts: boxes trimmed, weights the data's shares of the charts."""
         self._to_device()
         weights = self.log_weights.exp()
+        if not self.schedule.trim:
+            return Atlas(self.charts, weights, self.overlap_noise)
         few = self._trim(weights, RESERVE, 1.0)
         atlas = Atlas(self.charts, weights, self.overlap_noise)
         return Atlas(self.charts, atlas.responsibilities(few).mean(0), self.overlap_noise)

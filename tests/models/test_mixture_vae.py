@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import warnings
 
@@ -102,6 +103,16 @@ def test_interrupted_training_resumes_to_the_same_weights(circles, tmp_path, mon
     resumed = fit(model, circles).atlas_.charts.state_dict()
     assert first_steps[0] == stop // 50 * 50
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_boxes_are_trimmed_unless_the_schedule_says_not_to(circles):
+    trimmed = fit(tiny(), circles).atlas_
+    whole = fit(tiny(schedule=dataclasses.replace(TINY, trim=False)), circles).atlas_
+    assert bool((whole.charts.half_width == 1).all() and (whole.charts.middle == 0).all())
+    assert float(trimmed.charts.half_width.min()) < 1
+    # Weights are shares of the data.
+    shares = trimmed.responsibilities(circles).mean(0)
+    assert torch.allclose(trimmed.weights, shares, atol=0.05)
 
 
 def test_scikit_learn_conventions(model):
