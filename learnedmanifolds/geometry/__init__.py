@@ -1,5 +1,6 @@
 """Exact first- and second-order geometry of immersions: batched torch, no framework."""
 
+from learnedmanifolds.geometry.curvature import Curvature
 from learnedmanifolds.geometry.local import (
     ChartedManifold,
     LocalGeometry,
@@ -7,11 +8,15 @@ from learnedmanifolds.geometry.local import (
     Parametrization,
     SingularJacobianError,
 )
+from learnedmanifolds.geometry.metric import BoundaryError, InducedMetric
 from learnedmanifolds.geometry.retraction import RETRACTIONS, retraction_step
 
 __all__ = [
     "RETRACTIONS",
+    "BoundaryError",
     "ChartedManifold",
+    "Curvature",
+    "InducedMetric",
     "LocalGeometry",
     "Located",
     "Parametrization",

@@ -1,0 +1,156 @@
+"""Exponential map and parallel transport: spheres in closed form, invariants on the others."""
+
+import math
+
+import pytest
+import torch
+from oracles import draw, random_flow, sphere_exp
+
+from learnedmanifolds import Atlas
+from learnedmanifolds.charts import CircleCharts, PlaneCharts, SphereCharts, TorusCharts
+from learnedmanifolds.geometry import Located
+from learnedmanifolds.geometry.geodesic import flow
+from learnedmanifolds.geometry.metric import BoundaryError, InducedMetric
+
+
+def start(charts, n, length, seed=0):
+    """Metric, points, and tangent vectors of lengths up to the given one."""
+    atlas = Atlas(charts, tolerance=1e-6).to(torch.float64)
+    metric = InducedMetric(atlas)
+    point = atlas.sample_coords(n, seed)
+    local = metric.local(point)
+    v = local.project(draw(n, local.point.shape[-1], seed=seed + 1))
+    size = length * draw(n, 1, low=0.01, high=1, seed=seed + 2)
+    return atlas, metric, point, size * v / v.norm(dim=-1, keepdim=True)
+
+
+def places(atlas, located):
+    return atlas.decode(located.coords, located.chart).flatten(1)
+
+
+@pytest.mark.parametrize(("dim", "radius"), [(1, 1.0), (2, 2.0), (3, 0.5)])
+def test_great_circles_through_both_charts(dim, radius):
+    atlas, metric, point, v = start(SphereCharts(radius, dim), 20, 5 * radius)
+    end = metric.exp(point, v)
+    assert bool((end.chart != point.chart).any())
+    expected = sphere_exp(places(atlas, point), v)
+    assert torch.allclose(places(atlas, end), expected, rtol=0, atol=1e-7 * radius)
+
+
+def test_small_steps_are_relatively_exact():
+    atlas, metric, point, v = start(SphereCharts(1.0), 10, 1.0)
+    for size in (1e-3, 1e-6):
+        step = places(atlas, metric.exp(point, size * v)) - places(atlas, point)
+        expected = sphere_exp(places(atlas, point), size * v) - places(atlas, point)
+        assert float((step - expected).norm(dim=-1).max()) < 1e-8 * size + 1e-15
+
+
+def test_circles_are_walked_around_many_times():
+    atlas, metric, point, v = start(CircleCharts(2.0, 3), 6, 40.0)
+    turn = v.norm(dim=-1) / 2.0
+    x = places(atlas, point)
+    side = torch.sign(x[:, 0] * v[:, 1] - x[:, 1] * v[:, 0])
+    angle = torch.atan2(x[:, 1], x[:, 0]) + side * turn
+    expected = 2 * torch.stack([angle.cos(), angle.sin()], dim=-1)
+    assert torch.allclose(places(atlas, metric.exp(point, v)), expected, rtol=0, atol=1e-6)
+
+
+def test_clairaut_on_the_torus():
+    # The angular momentum about the axis and the speed are constant along a geodesic.
+    atlas, metric, point, v = start(TorusCharts(3.0, 1.0), 12, 8.0)
+    ends, moved = metric.parallel_transport(v.unsqueeze(1), point, v)
+    x, y, w = places(atlas, point), places(atlas, ends), moved[:, 0]
+
+    def momentum(p, u):
+        return p[:, 0] * u[:, 1] - p[:, 1] * u[:, 0]
+
+    assert torch.allclose(momentum(y, w), momentum(x, v), rtol=0, atol=1e-6)
+    assert torch.allclose(w.norm(dim=-1), v.norm(dim=-1), rtol=1e-8)
+    assert bool((ends.chart != point.chart).any())
+
+
+def test_transport_along_great_circles():
+    atlas, metric, point, v = start(SphereCharts(2.0), 20, 9.0)
+    x = places(atlas, point)
+    w = metric.local(point).project(draw(20, 3, seed=7))
+    end, moved = metric.parallel_transport(torch.stack([w, v], 1), point, v)
+    s = v.norm(dim=-1, keepdim=True) / 2
+    u = v / v.norm(dim=-1, keepdim=True)
+    turned = -s.sin() * x / 2 + s.cos() * u
+    along = (w * u).sum(-1, keepdim=True)
+    assert torch.allclose(moved[:, 0], w - along * u + along * turned, rtol=0, atol=1e-7)
+    assert torch.allclose(moved[:, 1], v.norm(dim=-1, keepdim=True) * turned, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(("dim", "n"), [(2, 3), (3, 5)])
+def test_transport_is_isometric_and_can_be_undone(dim, n):
+    _, metric, point, v = start(random_flow(dim, n), 15, 0.1)
+    w = metric.local(point).project(draw(15, n, seed=5))
+    u = metric.local(point).project(draw(15, n, seed=6))
+    end, moved = metric.parallel_transport(torch.stack([u, v, w], 1), point, v, stop=True)
+    before = torch.stack([u, v, w], 1)
+    assert torch.allclose(moved @ moved.mT, before @ before.mT, rtol=0, atol=1e-7)
+    back, again = metric.parallel_transport(moved, end, -moved[:, 1], stop=True)
+    inside = end.coords.abs().amax(-1) < 1 - 1e-6
+    assert bool(inside.any())
+    assert torch.allclose(back.coords[inside], point.coords[inside], rtol=0, atol=1e-7)
+    assert torch.allclose(again[inside], before[inside], rtol=0, atol=1e-6)
+
+
+def test_jacobi_fields_are_the_derivative_of_the_exponential_map():
+    atlas, metric, point, v = start(random_flow(2, 4), 12, 0.3)
+    local = metric.local(point)
+    q = local.tangent_basis
+    frame, c = (local.inverse @ q).mT, (v.unsqueeze(-2) @ q).squeeze(-2)
+    end = flow(atlas, point, frame, c, jacobi=True)
+    inside = end.time == 1
+    at = metric.local(Located(end.chart, end.coords))
+    basis = at.jacobian @ end.carried.mT
+    for i in range(2):
+        shift = 1e-5 * torch.eye(2, dtype=c.dtype)[i]
+        ahead, behind = (flow(atlas, point, frame, c + s) for s in (shift, -shift))
+        slope = (places(atlas, ahead.located) - places(atlas, behind.located)) / 2e-5
+        fields = (basis @ end.jacobi)[:, :, i]
+        assert torch.allclose(slope[inside], fields[inside], rtol=0, atol=1e-6)
+
+
+def test_a_boundary_stops_a_geodesic():
+    atlas = Atlas(PlaneCharts(torch.eye(3, dtype=torch.float64)[:, :2]), tolerance=1e-6)
+    metric = InducedMetric(atlas)
+    point = Located(
+        torch.zeros(2, dtype=torch.int64), torch.tensor([[0.0, 0.0], [0.5, 0.0]]).double()
+    )
+    v = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.5, 0.0]], dtype=torch.float64)
+    with pytest.raises(BoundaryError, match="1 of 2 geodesics leave .* after 0.5"):
+        metric.exp(point, v)
+    end = metric.exp(point, v, stop=True)
+    expected = torch.tensor([[0.5, 0.5], [1.0, 0.25]], dtype=torch.float64)
+    assert torch.allclose(end.coords, expected, rtol=0, atol=1e-8)
+
+
+def test_geodesic_at_several_times_and_dtypes():
+    atlas, metric, point, v = start(SphereCharts(1.0), 3, 2.0)
+    t = torch.tensor([-0.5, 0.0, 1.0])
+    curve = places(atlas, metric.geodesic(point, v)(t)).unflatten(0, (3, 3))
+    for i, time in enumerate(t.tolist()):
+        expected = sphere_exp(places(atlas, point), time * v + 1e-300)
+        expected = places(atlas, point) if time == 0 else expected
+        assert torch.allclose(curve[:, i], expected, rtol=0, atol=1e-8)
+
+
+def test_float32_and_batches_agree():
+    charts = random_flow(2, 3)
+    atlas, metric, point, v = start(charts, 64, 0.2)
+    end = metric.exp(point, v, stop=True)
+    alone = [
+        metric.exp(Located(k[None], z[None]), u[None], stop=True)
+        for k, z, u in zip(*point, v, strict=True)
+    ]
+    assert torch.allclose(torch.cat([e.coords for e in alone]), end.coords, rtol=0, atol=1e-8)
+    small = atlas.to(torch.float32)
+    rough = InducedMetric(small).exp(
+        Located(point.chart, point.coords.float()), v.float(), stop=True
+    )
+    assert rough.coords.dtype == torch.float32
+    assert torch.allclose(rough.coords.double(), end.coords, rtol=0, atol=1e-3)
+    assert math.isfinite(float(rough.coords.sum()))
