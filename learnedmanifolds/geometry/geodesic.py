@@ -140,9 +140,9 @@ def flow(
         index = active[accepted]
         state[index], slope[index] = new[accepted], new_slope[accepted]
         time[index] += h[accepted]
+        active = active[time[active] < 1 - 1e-14]
         if bool((step[active] < 1e-14).any()):
             raise RuntimeError(f"the step of a geodesic fell to {float(step[active].min()):.1e}")
-        active = active[time[active] < 1 - 1e-14]
     coords, carried = state[:, :d], state[:, d : d + m * d].unflatten(-1, (m, d))
     ends = state[:, d + m * d :].unflatten(-1, (2, m, m))[:, 0] if jacobi else None
     time = torch.where(time >= 1 - 1e-14, torch.ones_like(time), time)

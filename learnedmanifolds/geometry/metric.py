@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from learnedmanifolds._check import as_tensor
 from learnedmanifolds.geometry.curvature import Curvature
 from learnedmanifolds.geometry.geodesic import Flow, flow
 from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
@@ -61,8 +62,10 @@ class InducedMetric:
         ------
         BoundaryError
             If a geodesic reaches the boundary and ``stop`` is not set.
+        TypeError, ValueError
+            If vectors have the wrong type or shape, or are not finite.
         """
-        local = LocalGeometry(self.manifold, point.coords, point.chart, first_order=True)
+        local = self._at(point, tangent_vector, "tangent_vector")
         ends = self._flow(point, local.coordinates(tangent_vector).unsqueeze(1))
         return self._end(ends, stop)
 
@@ -92,13 +95,22 @@ class InducedMetric:
         ------
         BoundaryError
             If a geodesic reaches the boundary and ``stop`` is not set.
+        TypeError, ValueError
+            If vectors have the wrong type or shape, or are not finite.
         """
-        local = LocalGeometry(self.manifold, point.coords, point.chart, first_order=True)
+        local = self._at(point, direction, "direction")
+        as_tensor(vectors, "vectors", shape=(len(direction), None, direction.shape[1]))
         q = local.tangent_basis
         ends = self._flow(point, (local.inverse @ q).mT, (direction.unsqueeze(-2) @ q).squeeze(-2))
         located = self._end(ends, stop)
         at = LocalGeometry(self.manifold, located.coords, located.chart, first_order=True)
         return located, (vectors @ q) @ (ends.carried @ at.jacobian.mT)
+
+    def _at(self, point: Located, vector: Tensor, name: str) -> LocalGeometry:
+        """Geometry at points, and a check of the vectors there."""
+        local = LocalGeometry(self.manifold, point.coords, point.chart, first_order=True)
+        as_tensor(vector, name, shape=tuple(local.point.shape))
+        return local
 
     def _flow(self, point: Located, carried: Tensor, weights: Tensor | None = None) -> Flow:
         if weights is None:

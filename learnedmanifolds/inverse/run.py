@@ -118,7 +118,8 @@ def run(
     else:
         status = _why_stopped(recorder, optimizer, iterations, seconds)
     if status is not Status.FAILED and bool(held_faces(recorder.problem, point).any()):
-        status = Status.AT_BOUNDARY
+        if next_chart(recorder.problem, point) is None:
+            status = Status.AT_BOUNDARY
     return Run(
         history.points[-1],
         int(history.chart[-1]),

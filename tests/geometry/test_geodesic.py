@@ -154,3 +154,19 @@ def test_float32_and_batches_agree():
     assert rough.coords.dtype == torch.float32
     assert torch.allclose(rough.coords.double(), end.coords, rtol=0, atol=1e-3)
     assert math.isfinite(float(rough.coords.sum()))
+
+
+@pytest.mark.parametrize(
+    ("vector", "message"),
+    [
+        (torch.zeros(2, 2), r"tangent_vector must have shape"),
+        (torch.zeros(3), r"tangent_vector must have shape"),
+        (torch.full((2, 3), math.nan), "tangent_vector must be finite"),
+    ],
+)
+def test_bad_input(vector, message):
+    _, metric, point, _ = start(SphereCharts(1.0), 2, 1.0)
+    with pytest.raises(ValueError, match=message):
+        metric.exp(point, vector.double())
+    with pytest.raises(ValueError, match="vectors must have shape"):
+        metric.parallel_transport(torch.zeros(2, 3), point, torch.zeros(2, 3).double())

@@ -24,6 +24,7 @@ from learnedmanifolds.inverse import (
     operators,
     solve,
 )
+from learnedmanifolds.inverse.optimizers import make_optimizer
 from learnedmanifolds.inverse.run import run
 from learnedmanifolds.manifolds import PymanoptManifold
 
@@ -181,6 +182,22 @@ def test_minimiser_beyond_the_boundary(optimizer, curved):
     )
     assert solution.coordinates[1] == pytest.approx(along.x, abs=1e-5)
     assert solution.gradient_norm < 1e-5
+
+
+@pytest.mark.parametrize("optimizer", FIRST_AND_SECOND_ORDER)
+def test_a_border_behind_which_a_chart_follows_is_no_boundary(optimizer):
+    # Start at the end of the first chart; the minimiser is just behind it, in the second one.
+    problem = InverseProblem(operators.identity, [1.0 + 5e-8, 0.0])
+    manifold = PymanoptManifold(Atlas(StepLine(0.0), tolerance=0.1))
+    hosted = problem.to_pymanopt(manifold)
+    one = run(
+        hosted,
+        manifold,
+        make_optimizer(optimizer),
+        manifold.point(np.array([1.0]), 0),
+        np.random.SeedSequence(0),
+    )
+    assert one.status is Status.CONVERGED
 
 
 @pytest.mark.parametrize("optimizer", ["steepest-descent", "conjugate-gradient"])
