@@ -10,31 +10,24 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds.charts.base import Charts
+from learnedmanifolds.charts.jet import Jet, JetRule, Pairs, jet_rule
 
 
 class AnalyticCharts(Charts, abc.ABC):
-    """Charts in closed form; a subclass gives `decode_one` and `encode_one`."""
+    """Charts in closed form, written once in Taylor arithmetic; a subclass gives `push`, `encode`."""
 
     @abc.abstractmethod
-    def decode_one(self, coords: Tensor, chart: int) -> Tensor:
-        """Points of one chart, (N, d) -> (N, n)."""
-
-    @abc.abstractmethod
-    def encode_one(self, x: Tensor, chart: int) -> Tensor:
-        """Coordinates in one chart, (N, n) -> (N, d)."""
+    def push(self, rows: Tensor, rule: JetRule, chart: int | None) -> Tensor:
+        """Rows (see `JetRule`) of the decoder from those of the coordinates."""
 
     def decode(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """See `Charts.decode`."""
-        if chart is not None:
-            return self.decode_one(coords, chart)
-        return torch.stack([self.decode_one(coords[k], k) for k in range(self.n_charts)])
+        return self.push(coords.unsqueeze(-3), jet_rule(0, ()), chart).squeeze(-3)
 
-    def encode(self, x: Tensor, chart: int | None = None) -> Tensor:
-        """See `Charts.encode`."""
-        if chart is not None:
-            return self.encode_one(x, chart)
-        parts = x if x.dim() == 3 else x.expand(self.n_charts, *x.shape)
-        return torch.stack([self.encode_one(parts[k], k) for k in range(self.n_charts)])
+    def jet(self, coords: Tensor, chart: int | None, tangents: Tensor, pairs: Pairs = ()) -> Jet:
+        """See `Charts.jet`; one pass of Taylor arithmetic."""
+        rule = jet_rule(tangents.shape[-3], tuple(pairs))
+        return rule.unpack(self.push(rule.pack(coords, tangents), rule, chart))
 
 
 def _wrap(angle: Tensor) -> Tensor:
@@ -62,15 +55,17 @@ class CircleCharts(AnalyticCharts):
                 f"got overlap={overlap}, n_charts={n_charts}."
             )
         self.radius = radius
+        self.middle: Tensor
+        self.register_buffer("middle", _angles(n_charts).view(-1, 1, 1))
 
-    def decode_one(self, coords: Tensor, chart: int) -> Tensor:
-        """See `AnalyticCharts.decode_one`."""
-        angle = 2 * math.pi * chart / self.n_charts + self.half_width * coords
-        return self.radius * torch.cat([angle.cos(), angle.sin()], dim=-1)
+    def push(self, rows: Tensor, rule: JetRule, chart: int | None) -> Tensor:
+        """See `AnalyticCharts.push`."""
+        angle = rule.shift(self.half_width * rows, _pick(self.middle, chart))
+        return self.radius * torch.cat(rule.cos_sin(angle), dim=-1)
 
-    def encode_one(self, x: Tensor, chart: int) -> Tensor:
-        """See `AnalyticCharts.encode_one`."""
-        angle = torch.atan2(x[..., 1:], x[..., :1]) - 2 * math.pi * chart / self.n_charts
+    def encode(self, x: Tensor, chart: int | None = None) -> Tensor:
+        """See `Charts.encode`."""
+        angle = torch.atan2(x[..., 1:], x[..., :1]) - _pick(self.middle, chart)
         return _wrap(angle) / self.half_width
 
 
@@ -90,19 +85,23 @@ class SphereCharts(AnalyticCharts):
     def __init__(self, radius: float = 1.0, dim: int = 2, extent: float = 1.5) -> None:
         super().__init__(2, dim, (dim + 1,))
         self.radius, self.extent = radius, extent
+        self.sign: Tensor
+        self.register_buffer("sign", torch.tensor([1.0, -1.0], dtype=torch.float64).view(2, 1, 1))
 
-    def decode_one(self, coords: Tensor, chart: int) -> Tensor:
-        """See `AnalyticCharts.decode_one`."""
-        u = self.extent * coords
-        square = u.square().sum(-1, keepdim=True)
-        pole = (square - 1) if chart == 0 else (1 - square)
-        return self.radius * torch.cat([2 * u, pole], dim=-1) / (1 + square)
+    def push(self, rows: Tensor, rule: JetRule, chart: int | None) -> Tensor:
+        """See `AnalyticCharts.push`."""
+        u = self.extent * rows
+        square = rule.product(u, u).sum(-1, keepdim=True)
+        one = torch.ones_like(self.sign[0])
+        pole = _pick(self.sign, chart).unsqueeze(-3) * rule.shift(square, -one)
+        over = rule.elementwise(rule.shift(square, one), _reciprocal)
+        return self.radius * rule.product(torch.cat([2 * u, pole], dim=-1), over)
 
-    def encode_one(self, x: Tensor, chart: int) -> Tensor:
-        """See `AnalyticCharts.encode_one`; a point off the sphere is first scaled onto it."""
+    def encode(self, x: Tensor, chart: int | None = None) -> Tensor:
+        """See `Charts.encode`; a point off the sphere is first scaled onto it."""
         # Every point of the sphere is nearest to its centre; the one with coordinate 0 stands for them.
         x = x / x.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
-        height = x[..., -1:] if chart == 0 else -x[..., -1:]
+        height = _pick(self.sign, chart) * x[..., -1:]
         # At the chart's own pole the coordinate is infinite; a huge one stands for it.
         return x[..., :-1] / (1 - height).clamp(min=1e-12) / self.extent
 
@@ -130,33 +129,32 @@ class TorusCharts(AnalyticCharts):
             raise ValueError(
                 f"major, minor: expected major > minor > 0; got major={major}, minor={minor}."
             )
-        self.major, self.minor, self.per_circle = major, minor, per_circle
+        self.major, self.minor = major, minor
         self.half_width = (1 + overlap) * math.pi / per_circle
         if not 0 < self.half_width < math.pi:
             raise ValueError(
                 f"overlap: expected (1 + overlap) / per_circle < 1; "
                 f"got overlap={overlap}, per_circle={per_circle}."
             )
+        angles = _angles(per_circle)
+        self.middle: Tensor
+        self.register_buffer("middle", torch.cartesian_prod(angles, angles).unsqueeze(1))
 
-    def _center(self, chart: int) -> tuple[float, float]:
-        step = 2 * math.pi / self.per_circle
-        return step * (chart // self.per_circle), step * (chart % self.per_circle)
+    def push(self, rows: Tensor, rule: JetRule, chart: int | None) -> Tensor:
+        """See `AnalyticCharts.push`."""
+        angle = rule.shift(self.half_width * rows, _pick(self.middle, chart))
+        (cos_u, cos_v), (sin_u, sin_v) = (part.split(1, -1) for part in rule.cos_sin(angle))
+        ring = rule.shift(self.minor * cos_v, torch.full_like(self.middle[0, :, :1], self.major))
+        around = [rule.product(ring, part) for part in (cos_u, sin_u)]
+        return torch.cat([*around, self.minor * sin_v], dim=-1)
 
-    def decode_one(self, coords: Tensor, chart: int) -> Tensor:
-        """See `AnalyticCharts.decode_one`."""
-        center_u, center_v = self._center(chart)
-        u = center_u + self.half_width * coords[..., 0]
-        v = center_v + self.half_width * coords[..., 1]
-        ring = self.major + self.minor * v.cos()
-        return torch.stack([ring * u.cos(), ring * u.sin(), self.minor * v.sin()], dim=-1)
-
-    def encode_one(self, x: Tensor, chart: int) -> Tensor:
-        """See `AnalyticCharts.encode_one`."""
-        center_u, center_v = self._center(chart)
+    def encode(self, x: Tensor, chart: int | None = None) -> Tensor:
+        """See `Charts.encode`."""
         u = torch.atan2(x[..., 1], x[..., 0])
         ring = x[..., :2].norm(dim=-1)
         v = torch.atan2(x[..., 2], ring - self.major)
-        return torch.stack([_wrap(u - center_u), _wrap(v - center_v)], dim=-1) / self.half_width
+        angle = torch.stack([u, v], dim=-1) - _pick(self.middle, chart)
+        return _wrap(angle) / self.half_width
 
 
 class PlaneCharts(AnalyticCharts):
@@ -177,16 +175,18 @@ class PlaneCharts(AnalyticCharts):
         self.register_buffer("basis", basis)
         self.register_buffer("origin", basis.new_zeros(len(basis)) if origin is None else origin)
 
-    def decode_one(self, coords: Tensor, chart: int) -> Tensor:
-        """See `AnalyticCharts.decode_one`."""
-        return self.origin + coords @ self.basis.T
+    def push(self, rows: Tensor, rule: JetRule, chart: int | None) -> Tensor:
+        """See `AnalyticCharts.push`."""
+        return rule.shift(rows @ self.basis.T, self.origin.unsqueeze(0))
 
-    def encode_one(self, x: Tensor, chart: int) -> Tensor:
-        """See `AnalyticCharts.encode_one`."""
-        return torch.linalg.lstsq(self.basis, (x - self.origin).T).solution.T
+    def encode(self, x: Tensor, chart: int | None = None) -> Tensor:
+        """See `Charts.encode`."""
+        if chart is None and x.dim() == 2:
+            x = x.unsqueeze(0)
+        return (x - self.origin) @ torch.linalg.pinv(self.basis).T
 
 
-class GraphCharts(AnalyticCharts):
+class GraphCharts(Charts):
     """One chart of the graph of a function: x = (t, f(t)).
 
     Parameters
@@ -202,10 +202,26 @@ class GraphCharts(AnalyticCharts):
         super().__init__(1, dim, (n_ambient,))
         self.function = function
 
-    def decode_one(self, coords: Tensor, chart: int) -> Tensor:
-        """See `AnalyticCharts.decode_one`."""
-        return torch.cat([coords, self.function(coords)], dim=-1)
+    def decode(self, coords: Tensor, chart: int | None = None) -> Tensor:
+        """See `Charts.decode`."""
+        value = self.function(coords.reshape(-1, self.dim))
+        return torch.cat([coords, value.view(*coords.shape[:-1], -1)], dim=-1)
 
-    def encode_one(self, x: Tensor, chart: int) -> Tensor:
-        """See `AnalyticCharts.encode_one`."""
-        return x[..., : self.dim]
+    def encode(self, x: Tensor, chart: int | None = None) -> Tensor:
+        """See `Charts.encode`."""
+        coords = x[..., : self.dim]
+        return coords.unsqueeze(0) if chart is None and x.dim() == 2 else coords
+
+
+def _angles(count: int) -> Tensor:
+    return 2 * math.pi / count * torch.arange(count, dtype=torch.float64)
+
+
+def _pick(constant: Tensor, chart: int | None) -> Tensor:
+    """The constant of one chart, or of all."""
+    return constant if chart is None else constant[chart]
+
+
+def _reciprocal(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    value = 1 / u
+    return value, -value * value, 2 * value**3

@@ -89,6 +89,20 @@ class JetRule:
             parts.append(torch.addcmul(slope * second, curvature, squares))
         return torch.cat(parts, -3)
 
+    def shift(self, rows: Tensor, constant: Tensor) -> Tensor:
+        """Rows of a map plus a constant (..., N or 1, n)."""
+        value, rest = rows.split_with_sizes((1, rows.shape[-3] - 1), -3)
+        return torch.cat([value + constant.unsqueeze(-3), rest], -3)
+
+    def cos_sin(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the cosine and the sine of a map."""
+        value = rows.select(-3, 0).unsqueeze(-3)
+        cos, sin = value.cos(), value.sin()
+        return (
+            self.elementwise(rows, lambda _: (cos, -sin, -cos)),
+            self.elementwise(rows, lambda _: (sin, cos, -sin)),
+        )
+
     def product(self, u: Tensor, v: Tensor) -> Tensor:
         """Rows of the pointwise product of two maps."""
         u0, u1, u2 = u.split_with_sizes(self.sizes, -3)

@@ -4,7 +4,13 @@ import pytest
 import torch
 from oracles import draw, random_flow
 
-from learnedmanifolds.charts import Charts, CircleCharts, SphereCharts, TorusCharts
+from learnedmanifolds.charts import (
+    Charts,
+    CircleCharts,
+    PlaneCharts,
+    SphereCharts,
+    TorusCharts,
+)
 
 SIZES = [(1, 2), (1, 3), (2, 3), (2, 5), (3, 5), (2, 2), (3, 3)]
 PAIRS = [(0, 0), (0, 1), (1, 2), (2, 1), (2, 2)]
@@ -77,12 +83,25 @@ def test_all_charts_at_once_give_the_jets_of_single_charts(make, pairs):
             assert torch.allclose(whole[k], single, rtol=1e-12, atol=1e-12)
 
 
-def test_flow_jets_equal_the_default_of_the_protocol():
-    charts = random_flow(3, 5)
-    t, tangents = draw(N, 3, seed=7), draw(4, N, 3, seed=8)
+@pytest.mark.parametrize(
+    "charts",
+    [
+        random_flow(3, 5),
+        CircleCharts(2.0),
+        SphereCharts(0.7, 3),
+        TorusCharts(),
+        PlaneCharts(draw(5, 3, seed=3), draw(5, seed=4)),
+    ],
+    ids=lambda charts: type(charts).__name__,
+)
+def test_closed_jets_equal_the_default_of_the_protocol(charts):
+    t, tangents = draw(N, charts.dim, seed=7), draw(4, N, charts.dim, seed=8)
     pairs = [(0, 0), (1, 3), (3, 1)]
+    chart = charts.n_charts - 1
     for fast, general in zip(
-        charts.jet(t, 1, tangents, pairs), Charts.jet(charts, t, 1, tangents, pairs), strict=True
+        charts.jet(t, chart, tangents, pairs),
+        Charts.jet(charts, t, chart, tangents, pairs),
+        strict=True,
     ):
         assert torch.allclose(fast, general, rtol=1e-11, atol=1e-11)
 

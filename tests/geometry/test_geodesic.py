@@ -140,7 +140,7 @@ def test_geodesic_at_several_times_and_dtypes():
 
 def test_float32_and_batches_agree():
     charts = random_flow(2, 3)
-    atlas, metric, point, v = start(charts, 64, 0.2)
+    atlas, metric, point, v = start(charts, 16, 0.2)
     end = metric.exp(point, v, stop=True)
     alone = [
         metric.exp(Located(k[None], z[None]), u[None], stop=True)

@@ -313,7 +313,7 @@ class TestSingularJacobian:
     def test_is_refused_with_chart_coordinates_and_condition(self):
         # (s, t) -> (s, t^3, 0) has a singular Jacobian exactly where t = 0.
         charts = GraphCharts(lambda t: 0 * t[:, :1])
-        charts.decode_one = lambda t, k: torch.stack([t[:, 0], t[:, 1] ** 3, 0 * t[:, 0]], -1)
+        charts.decode = lambda t, k: torch.stack([t[:, 0], t[:, 1] ** 3, 0 * t[:, 0]], -1)
         coords = torch.tensor([[0.5, 0.5], [0.25, 0.0]], dtype=torch.float64)
         local = LocalGeometry(Atlas(charts), coords, 0)
         with pytest.raises(SingularJacobianError, match=r"chart 0 .*\[0\.25, 0\.0\].*inf"):

@@ -275,7 +275,7 @@ def test_nan_in_a_trial_step_is_stepped_back_from():
 
 def test_singular_jacobian_is_a_failed_run():
     cusp = GraphCharts(lambda t: t, dim=1, n_ambient=2)
-    cusp.decode_one = lambda coords, chart: torch.cat([coords**3, coords**5], -1)
+    cusp.decode = lambda coords, chart: torch.cat([coords**3, coords**5], -1)
     problem = InverseProblem(operators.identity, [1.0, 1.0])
     manifold = PymanoptManifold(Atlas(cusp, tolerance=1.0))
     cusp_point, seed = manifold.point(np.zeros(1), 0), np.random.SeedSequence(0)
