@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracles import angle_of, draw, random_flow, torus_distance, unit
+from oracles import StepLine, angle_of, draw, random_flow, torus_distance, unit
 from scipy import stats
 
 from learnedmanifolds import Atlas
@@ -142,6 +142,35 @@ def test_locate_on_the_torus_takes_the_nearest_centre_of_both_angles():
     located = atlas.locate(torch.stack([ring * u.cos(), ring * u.sin(), v.sin()], -1))
     row, column = (torch.round(angle / math.pi).long() % 2 for angle in (u, v))
     assert torch.equal(located.chart, 2 * row + column)
+
+
+class TestFind:
+    def test_points_of_the_atlas_keep_their_coordinates(self):
+        # The charts of a random flow share nothing: each point has one chart that reproduces it.
+        atlas = Atlas(random_flow(2, 4))
+        made = atlas.sample_coords(60, 0)
+        found = atlas.find(atlas.decode(made.coords, made.chart))
+        assert torch.equal(found.chart, made.chart)
+        assert torch.allclose(found.coords, made.coords, rtol=0, atol=1e-9)
+
+    def test_charts_that_disagree_do_not_share_points(self):
+        atlas = Atlas(StepLine(0.01), tolerance=0.05)
+        x = torch.tensor([[0.9, 0.0], [0.3, 0.01]], dtype=torch.float64)
+        chart, coords = atlas.find(x)
+        # Chart 1 holds the first point more deeply, but 0.01 off; as chart 0 does the second.
+        assert chart.tolist() == [0, 1]
+        assert torch.allclose(coords, torch.tensor([[0.9], [-0.9]], dtype=torch.float64))
+
+    def test_charts_that_agree_give_the_deepest(self):
+        atlas = Atlas(StepLine(0.0), tolerance=0.05)
+        assert atlas.find(torch.tensor([[0.9, 0.0], [0.3, 0.0]]).double()).chart.tolist() == [1, 0]
+
+    def test_others_are_moved_to_the_nearest_point_within_the_tolerance(self):
+        atlas = Atlas(StepLine(0.01), tolerance=0.05)
+        chart, coords = atlas.find(torch.tensor([[0.5, -0.04], [0.5, 0.04]]).double())
+        assert chart.tolist() == [0, 1]
+        with pytest.raises(ValueError, match=r"x must be on the manifold: it is 0\.06 away"):
+            atlas.find(torch.tensor([[0.0, 0.0], [0.5, -0.06]]).double())
 
 
 def test_locate_far_away_stays_in_a_box(atlas):

@@ -20,9 +20,13 @@ from learnedmanifolds.geometry.local import (
 _STAGES = [[float(a) for a in row[:i]] for i, row in enumerate(DOP853.A)][1:]
 _STAGES.append([float(b) for b in DOP853.B])
 _FIFTH, _THIRD = ([float(e) for e in table] for table in (DOP853.E5, DOP853.E3))
+# Its interpolant of order 7: three more stages, and what the slopes add to the cubic.
+_EXTRA = [[float(a) for a in row[: 13 + i]] for i, row in enumerate(DOP853.A_EXTRA)]
+_DENSE = [[float(d) for d in row] for row in DOP853.D]
 _ORDER = 8
 
 _ON_BORDER = 1e-9
+_BISECTIONS = 36
 _FIRST_STEP = 0.1
 _MAX_STEPS = 100_000
 
@@ -36,7 +40,7 @@ class Flow(NamedTuple):
     coords : Tensor, shape (N, d)
     carried : Tensor, shape (N, m, d)
         Coordinates of m parallel vectors.
-    jacobi : Tensor, shape (N, m, m), or None
+    jacobi : Tensor, shape (N, m, m), or (N, 0, 0) where it was not asked for
         Derivative of the end by the initial velocity, both in the parallel frame.
     time : Tensor, shape (N,)
         1, or less where the geodesic left the manifold through its boundary.
@@ -45,7 +49,7 @@ class Flow(NamedTuple):
     chart: Tensor
     coords: Tensor
     carried: Tensor
-    jacobi: Tensor | None
+    jacobi: Tensor
     time: Tensor
 
     @property
@@ -91,7 +95,7 @@ def flow(
     Lee, Introduction to Riemannian Manifolds, 2018, chapters 5 and 10.
     """
     if tolerance is None:
-        tolerance = torch.finfo(carried.dtype).eps ** 0.6
+        tolerance = torch.finfo(carried.dtype).eps ** 0.55
     n, m, d = carried.shape
     dtype, device = carried.dtype, carried.device
     system = _System(manifold, m, jacobi)
@@ -118,33 +122,35 @@ def flow(
         if not len(active):
             break
         h = torch.minimum(step[active], 1 - time[active])
-        new, new_slope, error = system.step(
+        new, slopes, error = system.step(
             chart[active], state[active], slope[active], weights[active], h, scale[active]
         )
-        outside = new[:, :d].abs().amax(-1) > 1 + _ON_BORDER
         accurate = error <= 1
-        accepted = accurate & ~outside
         factor = (0.9 * error.clamp(min=1e-10) ** (-1 / _ORDER)).clamp(0.2, 6.0)
         step[active] = h * torch.where(accurate, factor.clamp(min=0.9), factor)
-        border = accurate & outside
-        if bool(border.any()):
-            index = active[border]
-            part = _exit_time(
-                state[index, :d],
-                slope[index, :d],
-                new[border, :d],
-                new_slope[border, :d],
-                h[border],
+        new_slope = slopes[-1]
+        outside = accurate & (new[:, :d].abs().amax(-1) > 1 + _ON_BORDER)
+        if bool(outside.any()):
+            rows = active[outside]
+            short, landed = system.landing(
+                chart[rows],
+                state[rows],
+                new[outside],
+                [part[outside] for part in slopes],
+                weights[rows],
+                h[outside],
             )
-            step[index] = h[border] * part
-        index = active[accepted]
-        state[index], slope[index] = new[accepted], new_slope[accepted]
-        time[index] += h[accepted]
+            h[outside], new[outside] = short * h[outside], landed
+            new_slope[outside] = system.slope(chart[rows], landed, weights[rows])
+        index = active[accurate]
+        state[index], slope[index] = new[accurate], new_slope[accurate]
+        time[index] += h[accurate]
         active = active[time[active] < 1 - 1e-14]
         if bool((step[active] < 1e-14).any()):
             raise RuntimeError(f"the step of a geodesic fell to {float(step[active].min()):.1e}")
     coords, carried = state[:, :d], state[:, d : d + m * d].unflatten(-1, (m, d))
-    ends = state[:, d + m * d :].unflatten(-1, (2, m, m))[:, 0] if jacobi else None
+    k = m if jacobi else 0
+    ends = state[:, d + m * d :].unflatten(-1, (2, k, k))[:, 0]
     time = torch.where(time >= 1 - 1e-14, torch.ones_like(time), time)
     return Flow(chart, coords, carried, ends, time)
 
@@ -211,8 +217,8 @@ class _System:
         weights: Tensor,
         h: Tensor,
         scale: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """One step: new state, its slope, estimated error in units of the scale."""
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        """One step: new state, slopes (the last is that of the new state), error by the scale."""
         long = h.unsqueeze(-1)
         slopes, new = [slope], state
         for row in _STAGES:
@@ -221,7 +227,38 @@ class _System:
         fifth, third = ((_combine(e, slopes) / scale).abs().amax(-1) for e in (_FIFTH, _THIRD))
         tiny = torch.finfo(h.dtype).tiny ** 0.5
         error = h * fifth**2 / (fifth**2 + 0.01 * third**2).sqrt().clamp(min=tiny)
-        return new, slopes[-1], error
+        return new, slopes, error
+
+    def landing(
+        self,
+        chart: Tensor,
+        state: Tensor,
+        new: Tensor,
+        slopes: list[Tensor],
+        weights: Tensor,
+        h: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The part of each step after which it leaves the box, in (0, 1], and the state there."""
+        long, d = h.unsqueeze(-1), self.d
+        for row in _EXTRA:
+            slopes.append(self.slope(chart, state + long * _combine(row, slopes), weights))
+        change = new - state
+        parts = [long * _combine(row, slopes) for row in reversed(_DENSE)]
+        parts += [2 * change - long * (slopes[12] + slopes[0]), long * slopes[0] - change, change]
+
+        def at(part: Tensor, entries: int | None = None) -> Tensor:
+            s = part.unsqueeze(-1)
+            y = torch.zeros_like(state[:, :entries])
+            for i, coefficient in enumerate(parts):
+                y = (y + coefficient[:, :entries]) * (s if i % 2 == 0 else 1 - s)
+            return state[:, :entries] + y
+
+        low, high = torch.zeros_like(h), torch.ones_like(h)
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            inside = at(middle, d).abs().amax(-1) <= 1
+            low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+        return high, at(high)
 
     def cross(self, chart: Tensor, state: Tensor, index: Tensor) -> Tensor:
         """Move the given rows to the chart that holds them most deeply; whether there is one."""
@@ -254,21 +291,3 @@ def _combine(weights: list[float], slopes: list[Tensor]) -> Tensor:
         if weight:
             total.add_(slope, alpha=weight)
     return total
-
-
-def _exit_time(z: Tensor, slope: Tensor, end: Tensor, end_slope: Tensor, h: Tensor) -> Tensor:
-    """Part of the step after which the cubic through both ends leaves the box, in (0, 1)."""
-    v, w = h.unsqueeze(-1) * slope, h.unsqueeze(-1) * end_slope
-    low, high = torch.zeros_like(h), torch.ones_like(h)
-    for _ in range(50):
-        middle = (low + high) / 2
-        s = middle.unsqueeze(-1)
-        cubic = (
-            z * (1 + 2 * s) * (1 - s) ** 2
-            + v * s * (1 - s) ** 2
-            + end * s**2 * (3 - 2 * s)
-            + w * s**2 * (s - 1)
-        )
-        inside = cubic.abs().amax(-1) <= 1
-        low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
-    return high

@@ -1,22 +1,26 @@
-"""The metric that a manifold of charts inherits from the ambient space: geodesics, parallel transport."""
+"""The metric that a manifold of charts inherits from the ambient space: geodesics and distances."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from learnedmanifolds._check import as_tensor
+from learnedmanifolds._check import as_tensor, integer, positive
 from learnedmanifolds.geometry.curvature import Curvature
 from learnedmanifolds.geometry.geodesic import Flow, flow
+from learnedmanifolds.geometry.graph import SampleGraph
 from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
+from learnedmanifolds.geometry.logarithm import Logarithm, logarithm
+from learnedmanifolds.geometry.volume import ball_volume, uniform, volume
 
 _CHUNK = 4096
 
 
 class BoundaryError(ValueError):
-    """A geodesic leaves the manifold through its boundary."""
+    """A geodesic leaves the manifold through its boundary, or would have to."""
 
 
 class InducedMetric:
@@ -31,14 +35,23 @@ class InducedMetric:
     manifold : ChartedManifold
     tolerance : float, optional
         Local error of geodesics relative to their velocity; by default that of the dtype.
+    n_ways : int
+        Ways around holes that `log` and `dist` start from.
 
     References
     ----------
     Lee, Introduction to Riemannian Manifolds, 2018.
     """
 
-    def __init__(self, manifold: ChartedManifold, tolerance: float | None = None) -> None:
-        self.manifold, self.tolerance = manifold, tolerance
+    def __init__(
+        self, manifold: ChartedManifold, tolerance: float | None = None, n_ways: int = 2
+    ) -> None:
+        self.manifold, self.tolerance, self.n_ways = manifold, tolerance, n_ways
+
+    @cached_property
+    def graph(self) -> SampleGraph:
+        """Graph over the charts, made when it is first needed."""
+        return SampleGraph(self.manifold)
 
     def local(self, point: Located) -> LocalGeometry:
         """First- and second-order geometry at points."""
@@ -106,6 +119,70 @@ class InducedMetric:
         at = LocalGeometry(self.manifold, located.coords, located.chart, first_order=True)
         return located, (vectors @ q) @ (ends.carried @ at.jacobian.mT)
 
+    def logarithm(self, point: Located, end: Located) -> Logarithm:
+        """Shortest geodesics between pairs of points; see `Logarithm`."""
+        return logarithm(self.manifold, self.graph, point, end, self.n_ways, self.tolerance)
+
+    def log(self, point: Located, end: Located) -> Tensor:
+        """Initial velocities (N, n) of shortest geodesics from each point to its end.
+
+        Raises
+        ------
+        BoundaryError
+            If a pair lies in two components, or no geodesic between them was found: the shortest
+            path runs along the boundary of the manifold.
+        """
+        found = self.logarithm(point, end)
+        apart = int(found.distance.isinf().sum())
+        if apart:
+            raise BoundaryError(
+                f"{apart} of {len(found.distance)} pairs of points lie in different components of the "
+                f"manifold; there is no geodesic between them."
+            )
+        missing = int(found.vector.isnan().any(-1).sum())
+        if missing:
+            raise BoundaryError(
+                f"no geodesic was found between {missing} of {len(found.distance)} pairs of points; "
+                f"a shortest path along the boundary of the manifold is not one (see dist)."
+            )
+        return found.vector
+
+    def dist(self, point: Located, end: Located) -> Tensor:
+        """Length of the shortest path, (N,); infinity between components."""
+        return self.logarithm(point, end).distance
+
+    def volume(self, n_points: int = 16_384) -> float:
+        """Riemannian volume, in (units of the data)^d; overlaps of charts count once.
+
+        By ``n_points`` quasi-random points in the box of every chart; the error falls nearly as
+        1 / n_points.
+        """
+        return volume(self.manifold, integer(n_points, "n_points", minimum=1))
+
+    def uniform(self, n: int, seed: int | None = None) -> Located:
+        """Points distributed uniformly with respect to the Riemannian volume, by rejection."""
+        return uniform(self.manifold, integer(n, "n", minimum=1), seed)
+
+    def ball_volume(self, center: Located, radius: float, n_points: int = 512) -> Tensor:
+        """Volumes (N,) of the geodesic balls of a radius below the injectivity radius.
+
+        The integral of |det d exp| over the ball of the tangent space, by quasi-random vectors.
+
+        Raises
+        ------
+        BoundaryError
+            If a ball reaches over the boundary of the manifold.
+        """
+        found, out = ball_volume(
+            self.manifold,
+            center,
+            positive(radius, "radius"),
+            integer(n_points, "n_points", minimum=1),
+        )
+        if out:
+            raise BoundaryError(f"{out} of {len(found)} balls reach over the boundary.")
+        return found
+
     def _at(self, point: Located, vector: Tensor, name: str) -> LocalGeometry:
         """Geometry at points, and a check of the vectors there."""
         local = LocalGeometry(self.manifold, point.coords, point.chart, first_order=True)
@@ -122,14 +199,7 @@ class InducedMetric:
             flow(self.manifold, Located(chart, coords), w, c, tolerance=self.tolerance)
             for chart, coords, w, c in parts
         ]
-        columns = list(zip(*flows, strict=True))
-        return Flow(
-            torch.cat(columns[0]),
-            torch.cat(columns[1]),
-            torch.cat(columns[2]),
-            None,
-            torch.cat(columns[4]),
-        )
+        return Flow(*(torch.cat(columns) for columns in zip(*flows, strict=True)))
 
     def _end(self, ends: Flow, stop: bool) -> Located:
         out = ends.time < 1

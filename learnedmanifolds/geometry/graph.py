@@ -1,0 +1,122 @@
+"""A graph over the charts of a manifold: shortest paths to start geodesics from, components."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components, dijkstra, minimum_spanning_tree
+from torch import Tensor
+
+from learnedmanifolds.geometry.local import ChartedManifold, Located
+
+_MOST_NODES = 2000
+_PER_CHART = {1: 48, 2: 256}
+_LARGE = 512
+_CROSSINGS = 3
+
+
+class SampleGraph:
+    """Nodes spread evenly over the box of every chart, joined to their neighbours by chords.
+
+    Nodes of two charts are joined where one chart holds a node of the other.
+
+    Parameters
+    ----------
+    manifold : ChartedManifold
+    """
+
+    def __init__(self, manifold: ChartedManifold) -> None:
+        self.manifold = manifold
+        k, d = manifold.n_charts, manifold.dim
+        self.per_chart = max(d + 2, min(_PER_CHART.get(d, _LARGE), _MOST_NODES // k))
+        sobol = torch.quasirandom.SobolEngine(d, scramble=True, seed=0)
+        unit = sobol.draw(self.per_chart, dtype=torch.float64)
+        coords = (2 * unit - 1).to(dtype=manifold.dtype, device=manifold.device)
+        chart = torch.arange(k, device=manifold.device).repeat_interleave(self.per_chart)
+        self.nodes = Located(chart, coords.repeat(k, 1))
+        self.points = manifold.decode(self.nodes.coords, chart).flatten(1)
+        self._coords = coords
+
+    @cached_property
+    def _edges(self) -> csr_array:
+        count, size = self.per_chart, len(self.points)
+        gaps = torch.cdist(self._coords, self._coords).double().cpu()
+        near = gaps.topk(min(count, 4 + 6 * self.manifold.dim), largest=False).indices[:, 1:]
+        tree = torch.from_numpy(minimum_spanning_tree(gaps.numpy()).toarray()).nonzero()
+        source = torch.arange(count).repeat_interleave(near.shape[1])
+        inner = torch.cat([torch.stack([source, near.flatten()]), tree.mT], dim=1)
+        shifts = count * torch.arange(self.manifold.n_charts)
+        pairs = [inner + shift for shift in shifts]
+        coords, error = self.manifold.claims(self.points)
+        holds = (coords.abs().amax(-1) <= 1) & (error <= self.manifold.tolerance)
+        for k, shift in enumerate(shifts.tolist()):
+            held = holds[k].clone()
+            held[shift : shift + count] = False
+            index = held.nonzero().squeeze(-1)
+            if len(index):
+                close = torch.cdist(coords[k, index], self._coords)
+                to = close.topk(min(count, _CROSSINGS), largest=False).indices + shift
+                pairs.append(
+                    torch.stack([index.repeat_interleave(to.shape[1]), to.flatten()]).cpu()
+                )
+        source, target = torch.cat(pairs, dim=1).to(self.points.device)
+        # Nodes that two charts share must not be at distance zero, which means no edge.
+        chord = (self.points[source] - self.points[target]).norm(dim=-1)
+        chord = chord.clamp(min=1e-9 * float(self.points.std()))
+        # Every edge once: duplicates would be added up.
+        low, high = torch.minimum(source, target), torch.maximum(source, target)
+        _, inverse = torch.unique(low * size + high, return_inverse=True)
+        first = torch.full((int(inverse.max()) + 1,), len(low), device=low.device)
+        first.scatter_reduce_(0, inverse, torch.arange(len(low), device=low.device), "amin")
+        entries = (chord[first].cpu(), (low[first].cpu(), high[first].cpu()))
+        return csr_array(coo_array(entries, shape=(size, size)))
+
+    @cached_property
+    def components(self) -> Tensor:
+        """Number of the connected component of each chart, (K,)."""
+        count = self.per_chart
+        labels = connected_components(self._edges, directed=False)[1].reshape(-1, count)
+        return torch.from_numpy(labels[:, 0].astype(np.int64)).to(self.points.device)
+
+    @cached_property
+    def _shortest(self) -> tuple[np.ndarray, np.ndarray]:
+        lengths, before = dijkstra(self._edges, directed=False, return_predecessors=True)
+        return lengths, before
+
+    def nearest_node(self, located: Located) -> np.ndarray:
+        """The node nearest in coordinates in the chart of each point, (N,)."""
+        index = torch.cdist(located.coords, self._coords).argmin(-1)
+        return (index + located.chart * self.per_chart).cpu().numpy()
+
+    def paths(self, start: Located, end: Located, n_ways: int) -> list[list[list[int]]]:
+        """For each pair of points up to ``n_ways`` ways of nodes, the shortest first.
+
+        Every further way leads through the node whose detour is the least among those that are far
+        from the middles of the ways before: around the other side of a hole, if there is one.
+        """
+        lengths, before = self._shortest
+        source, target = self.nearest_node(start), self.nearest_node(end)
+        ways = []
+        for s, t in zip(source.tolist(), target.tolist(), strict=True):
+            direct = lengths[s, t]
+            through = lengths[s] + lengths[:, t]
+            found = [_walk(before, s, t)]
+            for _ in range(n_ways - 1):
+                middle = found[-1][len(found[-1]) // 2]
+                through = np.where(lengths[middle] > direct / 2, through, np.inf)
+                via = int(through.argmin())
+                if not np.isfinite(through[via]):
+                    break
+                found.append(_walk(before, s, via) + _walk(before, via, t)[1:])
+            ways.append(found)
+        return ways
+
+
+def _walk(before: np.ndarray, source: int, target: int) -> list[int]:
+    nodes = [target]
+    while nodes[-1] != source:
+        nodes.append(int(before[source, nodes[-1]]))
+    return nodes[::-1]

@@ -1,0 +1,227 @@
+"""Logarithms and distances: shooting from the discrete geodesics of several starts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from learnedmanifolds.geometry.geodesic import flow
+from learnedmanifolds.geometry.graph import SampleGraph
+from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
+from learnedmanifolds.geometry.paths import chain_along, chain_points, relax, straight_chain
+
+_CHUNK = 512
+
+# Which chains may belong to a shortest geodesic, in units of the length of the shortest: how much
+# longer they are at most, and how far from it at least. A relaxed chain of 16 chords is shorter than
+# its arc by (angle / 16)^2 / 24, 0.2 percent of half a turn; before, ways of nodes zigzag.
+_BEFORE, _RELAXED = (1.4, 0.25), (1.01, 0.02)
+
+_ITERATIONS = 30
+_LOOSE = 1e-5
+_LEAST_DAMPING = 0.05
+_ARRIVED = 1e-3
+
+
+class Logarithm(NamedTuple):
+    """Initial velocities of shortest geodesics between pairs of points.
+
+    Attributes
+    ----------
+    vector : Tensor, shape (N, n)
+        Ambient, tangent at the starts; NaN where no geodesic was found.
+    distance : Tensor, shape (N,)
+        Its length; where no geodesic was found that of the shortest discrete path (along a boundary
+        of the manifold it is not a geodesic), infinity between components.
+    miss : Tensor, shape (N,)
+        How far the geodesic ends from the target, in the units of the data: by how much the charts
+        disagree.
+    """
+
+    vector: Tensor
+    distance: Tensor
+    miss: Tensor
+
+
+def logarithm(
+    manifold: ChartedManifold,
+    graph: SampleGraph,
+    start: Located,
+    end: Located,
+    n_ways: int = 2,
+    tolerance: float | None = None,
+) -> Logarithm:
+    """Shortest geodesics from each start to its end, by Newton's method on the initial velocity.
+
+    Newton's matrix is that of the Jacobi fields. It starts from chains of least energy: straight in a
+    chart that holds both points, and along ``n_ways`` ways of the graph. The shortest geodesic wins.
+
+    References
+    ----------
+    Lee, Introduction to Riemannian Manifolds, 2018, chapter 10.
+    """
+    parts = [
+        _logarithm(manifold, graph, Located(*first), Located(*second), n_ways, tolerance)
+        for first, second in zip(
+            zip(*(v.split(_CHUNK) for v in start), strict=True),
+            zip(*(v.split(_CHUNK) for v in end), strict=True),
+            strict=True,
+        )
+    ]
+    return Logarithm(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+
+def _logarithm(
+    manifold: ChartedManifold,
+    graph: SampleGraph,
+    start: Located,
+    end: Located,
+    n_ways: int,
+    tolerance: float | None,
+) -> Logarithm:
+    target = manifold.decode(end.coords, end.chart).flatten(1)
+    vector = torch.full_like(target, torch.nan)
+    distance = miss = torch.full_like(target[:, 0], torch.inf)
+    pair, chain = _chains(manifold, graph, start, end, target, n_ways)
+    if not len(pair):
+        return Logarithm(vector, distance, miss)
+    points = chain_points(manifold, chain)
+    keep, _, _ = _candidates(pair, points, len(target), *_BEFORE)
+    pair, chain = pair[keep], Located(chain.chart[keep], chain.coords[keep])
+    points = chain_points(manifold, relax(manifold, chain))
+    keep, length, distance = _candidates(pair, points, len(target), *_RELAXED)
+    pair, points, length = pair[keep], points[keep], length[keep]
+    rows = Located(start.chart[pair], start.coords[pair])
+    local = LocalGeometry(manifold, rows.coords, rows.chart, first_order=True)
+    # The chord to the third point and that to the second give the tangent to second order.
+    tangent = 2 * (points[:, 1] - points[:, 0]) - 0.5 * (points[:, 2] - points[:, 0])
+    along = (local.project(tangent).unsqueeze(-2) @ local.tangent_basis).squeeze(-2)
+    tiny = torch.finfo(length.dtype).tiny
+    velocity = along * (length / along.norm(dim=-1).clamp(min=tiny)).unsqueeze(-1)
+    velocity, gap, found = _shoot(manifold, rows, local, velocity, target[pair], tolerance)
+    speed = torch.where(found, velocity.norm(dim=-1), torch.inf)
+    shortest = torch.full_like(distance, torch.inf).scatter_reduce_(0, pair, speed, "amin")
+    best = (found & (speed == shortest[pair])).nonzero().squeeze(-1)
+    chosen = pair[best]
+    vector[chosen] = (velocity[best].unsqueeze(-2) @ local.tangent_basis[best].mT).squeeze(-2)
+    return Logarithm(
+        vector,
+        distance.index_copy(0, chosen, speed[best]),
+        miss.index_copy(0, chosen, gap[best]),
+    )
+
+
+def _chains(
+    manifold: ChartedManifold,
+    graph: SampleGraph,
+    start: Located,
+    end: Located,
+    target: Tensor,
+    n_ways: int,
+) -> tuple[Tensor, Located]:
+    """Chains to start from, and the pair of points that each belongs to."""
+    coords, error = manifold.claims(target)
+    rows = torch.arange(len(target), device=target.device)
+    same = start.chart == end.chart
+    own = torch.where(same.unsqueeze(-1), end.coords, coords[start.chart, rows])
+    holds = (own.abs().amax(-1) <= 1) & (error[start.chart, rows] <= manifold.tolerance)
+    reachable = graph.components[start.chart] == graph.components[end.chart]
+    index = (reachable & (same | holds)).nonzero().squeeze(-1)
+    first = Located(start.chart[index], start.coords[index])
+    pairs, chains = [index], [straight_chain(first, Located(first.chart, own[index]))]
+    index = reachable.nonzero().squeeze(-1)
+    if len(index):
+        s, t = (Located(p.chart[index], p.coords[index]) for p in (start, end))
+        found = graph.paths(s, t, n_ways)
+        flat = [(row, way) for row, ways in enumerate(found) for way in ways]
+        some = torch.tensor([row for row, _ in flat], device=target.device)
+        s, t = (Located(p.chart[some], p.coords[some]) for p in (s, t))
+        pairs.append(index[some])
+        chains.append(chain_along(manifold, graph, s, t, [way for _, way in flat]))
+    return torch.cat(pairs), Located(*(torch.cat(parts) for parts in zip(*chains, strict=True)))
+
+
+def _candidates(
+    pair: Tensor, points: Tensor, n_pairs: int, longer: float, apart: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The shortest chain of each pair, and others not much longer and apart from it.
+
+    Their indices; the lengths of all chains; those of the shortest, infinite where there is none.
+    """
+    length = (points[:, 1:] - points[:, :-1]).norm(dim=-1).sum(-1)
+    shortest = length.new_full((n_pairs,), torch.inf).scatter_reduce(0, pair, length, "amin")
+    is_best = (length == shortest[pair]).nonzero().squeeze(-1)
+    best = pair.new_zeros(n_pairs)
+    best[pair[is_best]] = is_best
+    gap = (points - points[best[pair]]).norm(dim=-1).amax(-1)
+    rows = torch.arange(len(pair), device=pair.device)
+    other = (length <= longer * shortest[pair]) & (gap > apart * shortest[pair])
+    return ((rows == best[pair]) | other).nonzero().squeeze(-1), length, shortest
+
+
+def _shoot(
+    manifold: ChartedManifold,
+    start: Located,
+    local: LocalGeometry,
+    velocity: Tensor,
+    target: Tensor,
+    tolerance: float | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Velocities, in the orthonormal basis, of geodesics that end nearest to the targets.
+
+    Also how far from them, and whether the tangential part of that vanished.
+    """
+    eps = torch.finfo(velocity.dtype).eps
+    rough = max(_LOOSE, eps**0.55)
+    velocity, _, _ = _newton(manifold, start, local, velocity, target, rough, 10 * rough)
+    return _newton(manifold, start, local, velocity, target, tolerance, eps**0.45)
+
+
+def _newton(
+    manifold: ChartedManifold,
+    start: Located,
+    local: LocalGeometry,
+    velocity: Tensor,
+    target: Tensor,
+    tolerance: float | None,
+    smallest_change: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Damped Newton's method until a step is relatively below ``smallest_change``; it is still made."""
+    frame = (local.inverse @ local.tangent_basis).mT
+    best, change = velocity.clone(), torch.zeros_like(velocity)
+    least, residual = (torch.full_like(velocity[:, 0], torch.inf) for _ in range(2))
+    damping = torch.ones_like(least)
+    active = torch.arange(len(velocity), device=velocity.device)
+    tiny = torch.finfo(velocity.dtype).tiny
+    for _ in range(_ITERATIONS):
+        trial = best[active] + damping[active].unsqueeze(-1) * change[active]
+        rows = Located(start.chart[active], start.coords[active])
+        end = flow(manifold, rows, frame[active], trial, jacobi=True, tolerance=tolerance)
+        at = LocalGeometry(manifold, end.coords, end.chart, first_order=True)
+        gap = target[active] - at.point
+        along = (gap.unsqueeze(-2) @ at.jacobian @ end.carried.mT).squeeze(-2)
+        size = gap.norm(dim=-1)
+        better = (end.time == 1) & (size <= least[active] * (1 + 1e-9))
+        chosen = active[better]
+        best[chosen], least[chosen] = trial[better], size[better]
+        residual[chosen] = along[better].norm(dim=-1)
+        step = torch.linalg.lstsq(end.jacobi[better], along[better].unsqueeze(-1)).solution
+        # Far from the solution no step is longer than half the velocity and the gap.
+        bound = 0.5 * trial[better].norm(dim=-1, keepdim=True) + residual[chosen].unsqueeze(-1)
+        step = step.squeeze(-1)
+        long = step.norm(dim=-1, keepdim=True)
+        change[chosen] = step * (bound / long.clamp(min=tiny)).clamp(max=1)
+        damping[chosen] = 1.0
+        damping[active[~better]] /= 2
+        short = change.norm(dim=-1) <= smallest_change * best.norm(dim=-1)
+        last = chosen[short[chosen]]
+        best[last] += change[last]
+        # What is left of the gap is normal to the manifold: the charts disagree by it.
+        least[last] = (least[last].square() - residual[last].square()).clamp(min=0).sqrt()
+        active = active[~(better & short[active]) & (damping[active] > _LEAST_DAMPING)]
+        if not len(active):
+            break
+    arrived = residual <= _ARRIVED * best.norm(dim=-1)
+    return best, least, arrived & least.isfinite()

@@ -1,0 +1,130 @@
+"""Discrete geodesics: chains of points with the least energy, through the charts of a manifold."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from learnedmanifolds.geometry.graph import SampleGraph
+from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
+
+SEGMENTS = 16
+"""Chords of a chain."""
+
+_ITERATIONS = 12
+_LARGEST_STEP = 0.3
+# Quadratic convergence: after this step the chain is off by far less than by its chords.
+_LAST_STEP = 1e-2
+
+
+def straight_chain(start: Located, end: Located) -> Located:
+    """Chains (N, SEGMENTS + 1) that are straight in the coordinates of one chart."""
+    t = torch.linspace(0, 1, SEGMENTS + 1, dtype=start.coords.dtype, device=start.coords.device)
+    coords = torch.lerp(start.coords.unsqueeze(1), end.coords.unsqueeze(1), t.view(1, -1, 1))
+    return Located(start.chart.unsqueeze(1).expand(-1, len(t)), coords)
+
+
+def chain_along(
+    manifold: ChartedManifold,
+    graph: SampleGraph,
+    start: Located,
+    end: Located,
+    ways: list[list[int]],
+) -> Located:
+    """Chains (N, SEGMENTS + 1), evenly spaced along ways of nodes from start to end."""
+    points = graph.points.cpu()
+    chains = []
+    for row, way in enumerate(ways):
+        index = torch.tensor(way)
+        chart = torch.cat(
+            [
+                start.chart[row : row + 1].cpu(),
+                graph.nodes.chart.cpu()[index],
+                end.chart[row : row + 1].cpu(),
+            ]
+        )
+        coords = torch.cat(
+            [
+                start.coords[row : row + 1].cpu(),
+                graph.nodes.coords.cpu()[index],
+                end.coords[row : row + 1].cpu(),
+            ]
+        )
+        ends = manifold.decode(
+            coords[[0, -1]].to(manifold.device), chart[[0, -1]].to(manifold.device)
+        )
+        places = torch.cat([ends[:1].flatten(1).cpu(), points[index], ends[1:].flatten(1).cpu()])
+        length = (places[1:] - places[:-1]).norm(dim=-1).cumsum(0)
+        length = torch.cat([length.new_zeros(1), length])
+        wanted = torch.linspace(0, float(length[-1]), SEGMENTS + 1, dtype=length.dtype)
+        pick = (length.unsqueeze(0) - wanted.unsqueeze(1)).abs().argmin(1)
+        pick[0], pick[-1] = 0, len(chart) - 1
+        chains.append((chart[pick], coords[pick]))
+    chart = torch.stack([c for c, _ in chains]).to(manifold.device)
+    return Located(chart, torch.stack([z for _, z in chains]).to(manifold.device))
+
+
+def relax(manifold: ChartedManifold, chain: Located) -> Located:
+    """Chains with the least sum of squared chords near the given ones, ends fixed.
+
+    Newton's method in the coordinates of the inner points, which go from chart to chart.
+
+    Parameters
+    ----------
+    manifold : ChartedManifold
+    chain : Located
+        Charts (N, M + 1) and coordinates (N, M + 1, d).
+    """
+    chart, coords = chain.chart.clone(), chain.coords.clone()
+    active = torch.arange(len(chart), device=chart.device)
+    for _ in range(_ITERATIONS):
+        step = _newton_step(manifold, chart[active], coords[active])
+        inner = Located(chart[active, 1:-1].flatten(), coords[active, 1:-1].flatten(0, 1))
+        moved = manifold.move(inner, step.flatten(0, 1))
+        chart[active, 1:-1] = moved.chart.view(step.shape[:2])
+        coords[active, 1:-1] = moved.coords.view(step.shape)
+        active = active[step.abs().amax((1, 2)) > _LAST_STEP]
+        if not len(active):
+            break
+    return Located(chart, coords)
+
+
+def _newton_step(manifold: ChartedManifold, chart: Tensor, coords: Tensor) -> Tensor:
+    """Step (N, M - 1, d) of the inner points towards least energy."""
+    n, count, d = coords.shape
+    m = count - 2
+    local = LocalGeometry(manifold, coords.flatten(0, 1), chart.flatten())
+    x = local.point.unflatten(0, (n, count))
+    j = local.jacobian.unflatten(0, (n, count))[:, 1:-1]
+    chord = x[:, 1:] - x[:, :-1]
+    bend = chord[:, :-1] - chord[:, 1:]
+    gradient = torch.einsum("nmxd,nmx->nmd", j, bend)
+    hessian = torch.zeros(n, m, d, m, d, dtype=x.dtype, device=x.device)
+    inner = torch.arange(m, device=x.device)
+    hessian[:, inner, :, inner, :] = 2 * (j.mT @ j).transpose(0, 1)
+    off = -(j[:, :-1].mT @ j[:, 1:]).transpose(0, 1)
+    hessian[:, inner[:-1], :, inner[1:], :] = off
+    hessian[:, inner[1:], :, inner[:-1], :] = off.mT
+    full = hessian.clone()
+    second = local.second_derivatives.unflatten(0, (n, count))[:, 1:-1]
+    full[:, inner, :, inner, :] += torch.einsum("nmabx,nmx->mnab", second, bend)
+    hessian, full = (matrix.flatten(3, 4).flatten(1, 2) for matrix in (hessian, full))
+    # Where the energy is not convex, the Gauss-Newton matrix stands for its Hessian.
+    definite = torch.linalg.cholesky_ex(full)[1] == 0
+    system = torch.where(definite.view(-1, 1, 1), full, hessian)
+    # A point that presses against a wall is on the boundary of the manifold, and is held there.
+    at = coords[:, 1:-1].flatten(1)
+    gradient = gradient.flatten(1)
+    held = ((at >= 1) & (gradient < 0)) | ((at <= -1) & (gradient > 0))
+    system.masked_fill_(held.unsqueeze(1) | held.unsqueeze(2), 0).diagonal(dim1=1, dim2=2)[held] = 1
+    gradient = gradient.masked_fill(held, 0)
+    step = -torch.linalg.solve(system, gradient).unflatten(1, (m, d))
+    size = step.abs().amax((1, 2), keepdim=True)
+    return step * (_LARGEST_STEP / size.clamp(min=_LARGEST_STEP))
+
+
+def chain_points(manifold: ChartedManifold, chain: Located) -> Tensor:
+    """Points (N, M + 1, n) of chains."""
+    n, count, _ = chain.coords.shape
+    flat = manifold.decode(chain.coords.flatten(0, 1), chain.chart.flatten()).flatten(1)
+    return flat.unflatten(0, (n, count))

@@ -1,0 +1,98 @@
+"""Volume of a manifold of charts, uniform samples, geodesic balls; overlaps count once."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from learnedmanifolds._check import generator
+from learnedmanifolds.geometry.geodesic import flow
+from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
+
+_CHUNK = 4096
+_HEADROOM = 1.5
+
+
+def _density(manifold: ChartedManifold, point: Located) -> Tensor:
+    """Volume of a unit of coordinates times the chart's share of the point, (N,).
+
+    Charts that hold a point share it in proportion to its depths in them: a partition of unity that
+    is continuous where a chart ends inside another.
+    """
+    parts = []
+    for chart, coords in zip(point.chart.split(_CHUNK), point.coords.split(_CHUNK), strict=True):
+        local = LocalGeometry(manifold, coords, chart, first_order=True)
+        theirs, error = manifold.claims(local.point)
+        depth = (1 - theirs.abs().amax(-1)).clamp(min=0) * (error <= manifold.tolerance)
+        rows = torch.arange(len(chart), device=chart.device)
+        own = (1 - coords.abs().amax(-1)).clamp(min=torch.finfo(coords.dtype).tiny)
+        depth[chart, rows] = own
+        parts.append(local.volume_density * own / depth.sum(0))
+    return torch.cat(parts)
+
+
+def volume(manifold: ChartedManifold, n_points: int) -> float:
+    """Riemannian volume by quasi-random points in the box of every chart."""
+    d, k = manifold.dim, manifold.n_charts
+    sobol = torch.quasirandom.SobolEngine(d, scramble=True, seed=0)
+    coords = 2 * sobol.draw(n_points, dtype=torch.float64) - 1
+    coords = coords.to(dtype=manifold.dtype, device=manifold.device).repeat(k, 1)
+    chart = torch.arange(k, device=manifold.device).repeat_interleave(n_points)
+    return float(_density(manifold, Located(chart, coords)).double().sum()) * 2**d / n_points
+
+
+def uniform(manifold: ChartedManifold, n: int, seed: int | None) -> Located:
+    """Uniform points, by rejection from the boxes."""
+    source = generator(seed)
+    d, k = manifold.dim, manifold.n_charts
+
+    def propose(count: int) -> tuple[Located, Tensor]:
+        coords = 2 * torch.rand(count, d, generator=source, dtype=torch.float64) - 1
+        chart = torch.randint(k, (count,), generator=source)
+        point = Located(
+            chart.to(manifold.device), coords.to(dtype=manifold.dtype, device=manifold.device)
+        )
+        return point, _density(manifold, point)
+
+    bound = _HEADROOM * float(propose(1024 * k)[1].max())
+    kept: list[Located] = []
+    count = 0
+    while count < n:
+        point, density = propose(max(1024, 2 * (n - count)))
+        if float(density.max()) > bound:
+            # What was drawn under the smaller bound is not uniform.
+            bound, kept, count = _HEADROOM * float(density.max()), [], 0
+            continue
+        u = torch.rand(len(density), generator=source, dtype=torch.float64)
+        accepted = u.to(density) * bound < density
+        kept.append(Located(point.chart[accepted], point.coords[accepted]))
+        count += int(accepted.sum())
+    return Located(*(torch.cat(parts)[:n] for parts in zip(*kept, strict=True)))
+
+
+def ball_volume(
+    manifold: ChartedManifold, center: Located, radius: float, n_points: int
+) -> tuple[Tensor, int]:
+    """Volumes of geodesic balls, (N,), and how many of them reach over a boundary."""
+    d = manifold.dim
+    vectors = _unit_ball(n_points, d).to(dtype=manifold.dtype, device=manifold.device) * radius
+    volumes, out = [], 0
+    for chart, coords in zip(*center, strict=True):
+        start = Located(chart.expand(n_points), coords.expand(n_points, d))
+        local = LocalGeometry(manifold, coords[None], chart[None], first_order=True)
+        frame = (local.inverse @ local.tangent_basis).mT.expand(n_points, d, d)
+        end = flow(manifold, start, frame, vectors, jacobi=True)
+        volumes.append(torch.linalg.det(end.jacobi).abs().mean())
+        out += bool((end.time < 1).any())
+    unit = math.pi ** (d / 2) / math.gamma(d / 2 + 1)
+    return torch.stack(volumes) * unit * radius**d, out
+
+
+def _unit_ball(count: int, d: int) -> Tensor:
+    """Quasi-random points of the unit ball, (count, d)."""
+    sobol = torch.quasirandom.SobolEngine(d + 1, scramble=True, seed=0)
+    u = sobol.draw(count, dtype=torch.float64).clamp(1e-9, 1 - 1e-9)
+    normal = torch.special.ndtri(u[:, :d])
+    return normal / normal.norm(dim=-1, keepdim=True) * u[:, d:] ** (1 / d)

@@ -1,0 +1,128 @@
+"""Logarithms and distances: closed forms, the shorter of two ways, boundaries, components."""
+
+import math
+
+import pytest
+import torch
+from oracles import random_flow, sphere_exp
+
+from learnedmanifolds import Atlas
+from learnedmanifolds.charts import CircleCharts, SphereCharts, TorusCharts
+from learnedmanifolds.charts.base import Charts
+from learnedmanifolds.geometry import Located
+from learnedmanifolds.geometry.metric import BoundaryError, InducedMetric
+
+
+def pairs(charts, n, seed=0):
+    atlas = Atlas(charts, tolerance=1e-6).to(torch.float64)
+    return (
+        atlas,
+        InducedMetric(atlas),
+        atlas.sample_coords(n, seed),
+        atlas.sample_coords(n, seed + 1),
+    )
+
+
+def places(atlas, located):
+    return atlas.decode(located.coords, located.chart).flatten(1)
+
+
+@pytest.mark.parametrize(("dim", "radius"), [(1, 1.0), (2, 2.0), (3, 0.5)])
+def test_spheres(dim, radius):
+    atlas, metric, a, b = pairs(SphereCharts(radius, dim), 24)
+    x, y = places(atlas, a), places(atlas, b)
+    angle = torch.atan2((x - y).norm(dim=-1), (x + y).norm(dim=-1)) * 2
+    v = metric.log(a, b)
+    assert torch.allclose(v.norm(dim=-1), radius * angle, rtol=1e-7)
+    assert torch.allclose(sphere_exp(x, v), y, rtol=0, atol=1e-7 * radius)
+    assert torch.allclose(metric.dist(b, a), radius * angle, rtol=1e-7)
+
+
+def test_the_shorter_way_around_a_circle():
+    atlas, metric, a, b = pairs(CircleCharts(2.0, 3), 40)
+    x, y = places(atlas, a), places(atlas, b)
+    turn = torch.atan2(x[:, 0] * y[:, 1] - x[:, 1] * y[:, 0], (x * y).sum(-1))
+    assert torch.allclose(metric.dist(a, b), 2 * turn.abs(), rtol=1e-7)
+
+
+def test_torus_meridians_and_symmetry():
+    atlas, metric, a, b = pairs(TorusCharts(3.0, 1.0), 16)
+    there, back = metric.logarithm(a, b), metric.logarithm(b, a)
+    assert torch.allclose(there.distance, back.distance, rtol=1e-6)
+    assert float(there.miss.max()) < 1e-6
+    reached = places(atlas, metric.exp(a, there.vector))
+    assert torch.allclose(reached, places(atlas, b), rtol=0, atol=1e-6)
+    # Never shorter than the chord; meridian circles are geodesics of length r times the angle.
+    chord = (places(atlas, a) - places(atlas, b)).norm(dim=-1)
+    assert bool((there.distance >= chord).all())
+    angle = torch.tensor([0.3, 1.0, 2.0, 3.0], dtype=torch.float64)
+    ring = 3 + angle.cos()
+    end = torch.stack([ring, 0 * ring, angle.sin()], dim=1)
+    start = torch.tensor([[4.0, 0.0, 0.0]], dtype=torch.float64).expand(4, 3)
+    found = metric.dist(atlas.locate(start), atlas.locate(end))
+    assert torch.allclose(found, angle, rtol=1e-6)
+
+
+def test_log_inverts_exp_in_any_immersion():
+    atlas, metric, a, b = pairs(random_flow(2, 5, n_charts=1), 20)
+    found = metric.logarithm(a, b)
+    inside = ~found.vector.isnan().any(-1)
+    assert int(inside.sum()) > 10
+    a, b = (Located(p.chart[inside], p.coords[inside]) for p in (a, b))
+    end = metric.exp(a, found.vector[inside])
+    assert torch.allclose(end.coords, b.coords, rtol=0, atol=1e-6)
+
+
+class HalfRing(Charts):
+    """Half of a flat ring of radii 1 and 2: shortest paths may touch the inner circle."""
+
+    def __init__(self):
+        super().__init__(1, 2, (2,))
+
+    def decode(self, coords, chart=None):
+        r, angle = 1.5 + 0.5 * coords[..., :1], math.pi / 2 * coords[..., 1:]
+        return torch.cat([r * angle.cos(), r * angle.sin()], dim=-1)
+
+    def encode(self, x, chart=None):
+        angle = torch.atan2(x[..., 1:], x[..., :1])
+        coords = torch.cat([2 * (x.norm(dim=-1, keepdim=True) - 1.5), 2 / math.pi * angle], -1)
+        return coords.unsqueeze(0) if chart is None and x.dim() == 2 else coords
+
+
+def test_a_path_around_a_hole_has_a_length_but_no_logarithm():
+    atlas = Atlas(HalfRing(), tolerance=1e-6)
+    metric = InducedMetric(atlas)
+    ends = torch.tensor([[0.0, -1.2], [0.0, 1.2]], dtype=torch.float64)
+    a, b = (atlas.locate(x[None]) for x in ends)
+    # Two tangents to the inner circle and the arc between their feet.
+    foot = math.acos(1 / 1.2)
+    expected = 2 * math.sqrt(1.2**2 - 1) + math.pi - 2 * foot
+    # A chain of 16 chords around the arc is within a percent.
+    assert float(metric.dist(a, b)) == pytest.approx(expected, rel=0.01)
+    with pytest.raises(BoundaryError, match="along the boundary"):
+        metric.log(a, b)
+
+
+def test_components_are_infinitely_far_apart():
+    class Two(Charts):
+        """Two parallel squares."""
+
+        def __init__(self):
+            super().__init__(2, 2, (3,))
+
+        def decode(self, coords, chart=None):
+            if chart is None:
+                return torch.stack([self.decode(t, k) for k, t in enumerate(coords)])
+            return torch.cat([coords, 0 * coords[..., :1] + 5 * chart], dim=-1)
+
+        def encode(self, x, chart=None):
+            return x[..., :2].expand(2, -1, 2) if chart is None else x[..., :2]
+
+    atlas, metric, a, b = pairs(Two(), 30)
+    apart = a.chart != b.chart
+    distance = metric.dist(a, b)
+    assert torch.equal(distance.isinf(), apart)
+    chord = (places(atlas, a) - places(atlas, b)).norm(dim=-1)
+    assert torch.allclose(distance[~apart], chord[~apart], rtol=1e-9)
+    with pytest.raises(BoundaryError, match="different components"):
+        metric.log(a, b)
