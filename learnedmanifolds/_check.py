@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,12 +22,15 @@ __all__ = [
     "floating_dtype",
     "generator",
     "integer",
+    "method",
     "non_negative",
     "one_of",
     "positive",
 ]
 
 MAX_SEED = 2**63 - 1
+
+T = TypeVar("T")
 
 
 def as_tensor(
@@ -149,6 +153,25 @@ def one_of(value: object, name: str, choices: Iterable[str]) -> str:
     if value not in names:
         raise ValueError(f"{name} must be one of {known}, got {value!r}")
     return value
+
+
+def method(value: object, name: str, kind: type[Any], named: Mapping[str, T]) -> T:
+    """Return a method object, or the one of that name.
+
+    Raises
+    ------
+    TypeError
+        If the value is neither a string nor of that kind.
+    ValueError
+        If there is no method of that name.
+    """
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(
+            f"{name} must be a {kind.__name__} or one of {tuple(named)}, got {type(value).__name__}"
+        )
+    return named[one_of(value, name, named)]
 
 
 def generator(

@@ -216,7 +216,7 @@ class Atlas:
         found = coords[chart, torch.arange(len(flat), device=flat.device)].clamp(-1, 1)
         other = score.amax(0).isinf()
         if bool(other.any()):
-            near = self.nearest(flat[other].unflatten(-1, self.ambient_shape))
+            near = self.nearest_flat(flat[other])
             chart[other], found[other] = near
             gap = (self.decode(*reversed(near)).flatten(1) - flat[other]).norm(dim=-1)
             if float(gap.max()) > self.tolerance:
@@ -233,9 +233,13 @@ class Atlas:
 
     def nearest(self, x: ArrayLike) -> Located:
         """Chart and coordinates of the nearest point: damped Gauss-Newton in every chart's box."""
+        return self.nearest_flat(self.flat(x))
+
+    def nearest_flat(self, x: Tensor) -> Located:
+        """See `nearest`; of unchecked flat points (N, n)."""
         from learnedmanifolds.nearest import nearest
 
-        return nearest(self, self.flat(x))
+        return nearest(self, x)
 
     def sample(self, n: int, seed: int | None = None) -> Tensor:
         """Points (n, *ambient_shape): a chart by its weight, coordinates by its latent density."""

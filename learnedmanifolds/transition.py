@@ -101,17 +101,6 @@ def inward(atlas: Atlas, local: LocalGeometry, vector: Tensor) -> Tensor:
     return torch.where(bent.unsqueeze(-1), local.vector(slid), vector)
 
 
-def along_faces(coords: Tensor, first: Tensor, step: Tensor) -> Tensor:
-    """Steps (N, d) that leave a face only where their first-order part (N, d) does.
-
-    Descent along a boundary would otherwise be bent off it by the second-order correction, and
-    pressed back at once.
-    """
-    on_face = coords.abs() >= 1 - _ON_FACE
-    small = first.abs() <= _ON_FACE * first.abs().amax(-1, keepdim=True)
-    return torch.where(on_face & small, 0.0, step)
-
-
 def _exit_fraction(coords: Tensor, step: Tensor) -> Tensor:
     """Largest s in [0, 1] with coords + s * step in the box, (N,)."""
     room = torch.where(step > 0, 1 - coords, 1 + coords)

@@ -50,6 +50,21 @@ class StepLine(Charts):
         return x[..., :1] - 1.2 * chart
 
 
+class TwoSquares(Charts):
+    """Two parallel squares in space, 5 apart."""
+
+    def __init__(self):
+        super().__init__(2, 2, (3,))
+
+    def decode(self, coords, chart=None):
+        if chart is None:
+            return torch.stack([self.decode(t, k) for k, t in enumerate(coords)])
+        return torch.cat([coords, 0 * coords[..., :1] + 5 * chart], dim=-1)
+
+    def encode(self, x, chart=None):
+        return x[..., :2].expand(2, -1, 2) if chart is None else x[..., :2]
+
+
 def unit(vector):
     return vector / vector.norm(dim=-1, keepdim=True)
 

@@ -31,6 +31,10 @@ _FIRST_STEP = 0.1
 _MAX_STEPS = 100_000
 
 
+class BoundaryError(ValueError):
+    """A geodesic leaves the manifold through its boundary, or would have to."""
+
+
 class Flow(NamedTuple):
     """Where geodesics are, and what they carried along.
 
@@ -56,6 +60,17 @@ class Flow(NamedTuple):
     def located(self) -> Located:
         """Chart and coordinates."""
         return Located(self.chart, self.coords.clamp(-1, 1))
+
+    @property
+    def whole(self) -> Located:
+        """Chart and coordinates; `BoundaryError` if a geodesic ended before time 1."""
+        out = self.time < 1
+        if bool(out.any()):
+            raise BoundaryError(
+                f"{int(out.sum())} of {len(out)} geodesics leave the manifold through its boundary, "
+                f"the first after {float(self.time[out].min()):.3g} of its length."
+            )
+        return self.located
 
 
 def flow(
@@ -263,19 +278,17 @@ class _System:
     def cross(self, chart: Tensor, state: Tensor, index: Tensor) -> Tensor:
         """Move the given rows to the chart that holds them most deeply; whether there is one."""
         d, m = self.d, self.m
-        at, k = state[index, :d].clamp(-1, 1), chart[index]
+        at, k = state[index, :d], chart[index]
         here = LocalGeometry(self.manifold, at, k, first_order=True)
         entered, (new_chart, new_coords) = self.manifold.enter(here.point, k)
         if bool(entered.any()):
-            there = LocalGeometry(
-                self.manifold, new_coords[entered], new_chart[entered], first_order=True
+            here, there = (
+                LocalGeometry(self.manifold, z[entered], c[entered], first_order=True)
+                for z, c in ((at, k), (new_coords, new_chart))
             )
             rows = index[entered]
             carried = state[rows, d : d + m * d].unflatten(-1, (m, d))
-            ambient = carried @ here.jacobian[entered].mT  # (N, m, n)
-            old, new = here.tangent_basis[entered], there.tangent_basis
-            u, _, vh = torch.linalg.svd(new.mT @ old)
-            turned = ambient @ old @ (u @ vh).mT @ new.mT
+            turned = here.turned(carried @ here.jacobian.mT, there)
             chart[rows] = new_chart[entered]
             state[rows, :d] = new_coords[entered]
             state[rows, d : d + m * d] = torch.einsum(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -113,6 +114,16 @@ class SampleGraph:
                 found.append(_walk(before, s, via) + _walk(before, via, t)[1:])
             ways.append(found)
         return ways
+
+
+_GRAPHS: WeakKeyDictionary[ChartedManifold, SampleGraph] = WeakKeyDictionary()
+
+
+def sample_graph(manifold: ChartedManifold) -> SampleGraph:
+    """The graph of a manifold, made when it is first asked for."""
+    if manifold not in _GRAPHS:
+        _GRAPHS[manifold] = SampleGraph(manifold)
+    return _GRAPHS[manifold]
 
 
 def _walk(before: np.ndarray, source: int, target: int) -> list[int]:

@@ -19,6 +19,8 @@ from learnedmanifolds.charts.jet import Jet, Pairs
 # more than the 2 d passes that a Weingarten map takes by itself.
 _WHOLE_SECOND_DERIVATIVE = 3
 
+_POLAR_STEPS = 60
+
 MAX_CONDITION = 1e10
 """A Jacobian with a larger condition number counts as singular."""
 
@@ -82,6 +84,10 @@ class ChartedManifold(Parametrization, Protocol):
         """Whether a chart other than the given ones holds each point, which, and where."""
         ...
 
+    def nearest_flat(self, x: Tensor) -> Located:
+        """Where the point of the manifold nearest to each flat ambient point (N, n) is."""
+        ...
+
     def move(self, located: Located, step: Tensor) -> Located:
         """End of a step in coordinates (N, d) through the charts that it crosses."""
         ...
@@ -125,6 +131,12 @@ class LocalGeometry:
         tangents = eye.unsqueeze(1).expand(d, *self.coords.shape)
         pairs = [(i, j) for i in range(d) for j in range(i, d)]
         return self.source.jet(self.coords, self.chart, tangents, pairs if self._whole else [])
+
+    @property
+    def located(self) -> Located:
+        """Where the points are, one chart index a point."""
+        chart = torch.as_tensor(self.chart, device=self.coords.device).expand(len(self.coords))
+        return Located(chart, self.coords)
 
     @property
     def point(self) -> Tensor:
@@ -197,6 +209,23 @@ class LocalGeometry:
             self._factors[1].mT, covector.unsqueeze(-1), upper=False
         )
         return _apply(self.tangent_basis, solved.squeeze(-1))
+
+    def turned(self, vectors: Tensor, other: LocalGeometry) -> Tensor:
+        """Tangent vectors (N, m, n) in other tangent spaces, lengths and angles kept.
+
+        Turned by the rotation that is nearest to the projection between the two spaces.
+        """
+        old, new = self.tangent_basis, other.tangent_basis
+        turn = new.mT @ old
+        # The orthogonal polar factor, by Newton and Schulz: singular values are at most 1, and the
+        # derivative, unlike that of a singular value decomposition, needs no gaps between them.
+        eye = torch.eye(self.dim, dtype=turn.dtype, device=turn.device)
+        for _ in range(_POLAR_STEPS):
+            change = eye - turn.mT @ turn
+            turn = turn + 0.5 * turn @ change
+            if float(change.abs().max()) < torch.finfo(turn.dtype).eps ** 0.5:
+                break
+        return vectors @ old @ turn.mT @ new.mT
 
     def acceleration(self, a: Tensor, b: Tensor) -> Tensor:
         """D2(a, b), the second derivative of the parametrization, (N, n)."""

@@ -23,6 +23,7 @@ _ITERATIONS = 30
 _LOOSE = 1e-5
 _LEAST_DAMPING = 0.05
 _ARRIVED = 1e-3
+_ROUNDING = 64
 
 
 class Logarithm(NamedTuple):
@@ -195,6 +196,7 @@ def _newton(
     damping = torch.ones_like(least)
     active = torch.arange(len(velocity), device=velocity.device)
     tiny = torch.finfo(velocity.dtype).tiny
+    rounding = _ROUNDING * torch.finfo(velocity.dtype).eps * (1 + target.norm(dim=-1))
     for _ in range(_ITERATIONS):
         trial = best[active] + damping[active].unsqueeze(-1) * change[active]
         rows = Located(start.chart[active], start.coords[active])
@@ -215,7 +217,7 @@ def _newton(
         change[chosen] = step * (bound / long.clamp(min=tiny)).clamp(max=1)
         damping[chosen] = 1.0
         damping[active[~better]] /= 2
-        short = change.norm(dim=-1) <= smallest_change * best.norm(dim=-1)
+        short = change.norm(dim=-1) <= smallest_change * best.norm(dim=-1) + rounding
         last = chosen[short[chosen]]
         best[last] += change[last]
         # What is left of the gap is normal to the manifold: the charts disagree by it.
@@ -223,5 +225,5 @@ def _newton(
         active = active[~(better & short[active]) & (damping[active] > _LEAST_DAMPING)]
         if not len(active):
             break
-    arrived = residual <= _ARRIVED * best.norm(dim=-1)
+    arrived = residual <= _ARRIVED * best.norm(dim=-1) + rounding
     return best, least, arrived & least.isfinite()

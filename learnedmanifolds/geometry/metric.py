@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from learnedmanifolds._check import as_tensor, integer, positive
 from learnedmanifolds.geometry.curvature import Curvature
-from learnedmanifolds.geometry.geodesic import Flow, flow
-from learnedmanifolds.geometry.graph import SampleGraph
+from learnedmanifolds.geometry.geodesic import BoundaryError, Flow, flow
+from learnedmanifolds.geometry.graph import sample_graph
 from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
 from learnedmanifolds.geometry.logarithm import Logarithm, logarithm
 from learnedmanifolds.geometry.volume import ball_volume, uniform, volume
 
 _CHUNK = 4096
-
-
-class BoundaryError(ValueError):
-    """A geodesic leaves the manifold through its boundary, or would have to."""
 
 
 class InducedMetric:
@@ -47,11 +42,6 @@ class InducedMetric:
         self, manifold: ChartedManifold, tolerance: float | None = None, n_ways: int = 2
     ) -> None:
         self.manifold, self.tolerance, self.n_ways = manifold, tolerance, n_ways
-
-    @cached_property
-    def graph(self) -> SampleGraph:
-        """Graph over the charts, made when it is first needed."""
-        return SampleGraph(self.manifold)
 
     def local(self, point: Located) -> LocalGeometry:
         """First- and second-order geometry at points."""
@@ -80,7 +70,7 @@ class InducedMetric:
         """
         local = self._at(point, tangent_vector, "tangent_vector")
         ends = self._flow(point, local.coordinates(tangent_vector).unsqueeze(1))
-        return self._end(ends, stop)
+        return ends.located if stop else ends.whole
 
     def geodesic(self, point: Located, tangent_vector: Tensor) -> Callable[[Tensor], Located]:
         """Geodesics as a function of times (T,), negative ones too, to `Located` (N * T,).
@@ -115,13 +105,14 @@ class InducedMetric:
         as_tensor(vectors, "vectors", shape=(len(direction), None, direction.shape[1]))
         q = local.tangent_basis
         ends = self._flow(point, (local.inverse @ q).mT, (direction.unsqueeze(-2) @ q).squeeze(-2))
-        located = self._end(ends, stop)
+        located = ends.located if stop else ends.whole
         at = LocalGeometry(self.manifold, located.coords, located.chart, first_order=True)
         return located, (vectors @ q) @ (ends.carried @ at.jacobian.mT)
 
     def logarithm(self, point: Located, end: Located) -> Logarithm:
         """Shortest geodesics between pairs of points; see `Logarithm`."""
-        return logarithm(self.manifold, self.graph, point, end, self.n_ways, self.tolerance)
+        graph = sample_graph(self.manifold)
+        return logarithm(self.manifold, graph, point, end, self.n_ways, self.tolerance)
 
     def log(self, point: Located, end: Located) -> Tensor:
         """Initial velocities (N, n) of shortest geodesics from each point to its end.
@@ -200,12 +191,3 @@ class InducedMetric:
             for chart, coords, w, c in parts
         ]
         return Flow(*(torch.cat(columns) for columns in zip(*flows, strict=True)))
-
-    def _end(self, ends: Flow, stop: bool) -> Located:
-        out = ends.time < 1
-        if bool(out.any()) and not stop:
-            raise BoundaryError(
-                f"{int(out.sum())} of {len(out)} geodesics leave the manifold through its boundary, "
-                f"the first after {float(ends.time[out].min()):.3g} of its length."
-            )
-        return ends.located

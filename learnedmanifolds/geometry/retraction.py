@@ -1,17 +1,118 @@
-"""Steps in coordinates that belong to a tangent vector: retractions of first and second order."""
+"""Retractions as method objects, batched, through the charts of a manifold."""
 
 from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from learnedmanifolds.geometry.local import LocalGeometry
-
-RETRACTIONS = ("second-order", "chart", "projection")
-"""Names of the retractions."""
+from learnedmanifolds.geometry.geodesic import flow
+from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
 
 # Where the correction would exceed half the step, the Taylor polynomial is no longer trusted.
 _LARGEST_CORRECTION = 0.5
+
+_ON_FACE = 1e-12
+
+
+@dataclass(frozen=True)
+class Retraction(abc.ABC):
+    """A map from tangent vectors to points that agrees with the exponential to first order or more.
+
+    References
+    ----------
+    Absil, Mahony, Sepulchre, Optimization Algorithms on Matrix Manifolds, 2008, section 4.1.
+    """
+
+    @abc.abstractmethod
+    def __call__(self, manifold: ChartedManifold, local: LocalGeometry, vector: Tensor) -> Located:
+        """Ends of tangent vectors.
+
+        Parameters
+        ----------
+        manifold : ChartedManifold
+        local : LocalGeometry
+            Geometry of the manifold at N points.
+        vector : Tensor, shape (N, n)
+            Flat ambient vectors, of which the tangent part counts.
+        """
+
+
+@dataclass(frozen=True)
+class ChartRetraction(Retraction):
+    """First order: D(z + a) for h = J a, through the charts that the step crosses."""
+
+    def __call__(self, manifold: ChartedManifold, local: LocalGeometry, vector: Tensor) -> Located:
+        """See `Retraction`."""
+        a = local.coordinates(vector)
+        return manifold.move(local.located, _along_faces(local.coords, a, a))
+
+
+@dataclass(frozen=True)
+class SecondOrderRetraction(Retraction):
+    """Second order: D(z + a - R^-1 Q^T D2(a, a) / 2), whose acceleration at 0 is normal.
+
+    The correction is bounded by half the step, both measured in coordinates.
+
+    References
+    ----------
+    Absil, Malick, Projection-like retractions on matrix manifolds, SIAM J. Optim. 22, 2012.
+    """
+
+    def __call__(self, manifold: ChartedManifold, local: LocalGeometry, vector: Tensor) -> Located:
+        """See `Retraction`."""
+        a = local.coordinates(vector)
+        step = retraction_step(local, a, 2)
+        return manifold.move(local.located, _along_faces(local.coords, a, step))
+
+
+@dataclass(frozen=True)
+class ProjectiveRetraction(Retraction):
+    """Second order: the point of the manifold nearest to x + h.
+
+    References
+    ----------
+    Absil, Malick, Projection-like retractions on matrix manifolds, SIAM J. Optim. 22, 2012.
+    """
+
+    def __call__(self, manifold: ChartedManifold, local: LocalGeometry, vector: Tensor) -> Located:
+        """See `Retraction`."""
+        return manifold.nearest_flat(local.point + local.project(vector))
+
+
+@dataclass(frozen=True)
+class ExponentialRetraction(Retraction):
+    """The exponential map itself.
+
+    Parameters
+    ----------
+    tolerance : float, optional
+        See `learnedmanifolds.geometry.InducedMetric`.
+    """
+
+    tolerance: float | None = None
+
+    def __call__(self, manifold: ChartedManifold, local: LocalGeometry, vector: Tensor) -> Located:
+        """See `Retraction`; `BoundaryError` where a geodesic reaches the boundary."""
+        end = flow(
+            manifold,
+            local.located,
+            local.coordinates(vector).unsqueeze(1),
+            torch.ones_like(vector[:, :1]),
+            tolerance=self.tolerance,
+        )
+        return end.whole
+
+
+RETRACTIONS: dict[str, Retraction] = {
+    "second-order": SecondOrderRetraction(),
+    "chart": ChartRetraction(),
+    "projection": ProjectiveRetraction(),
+    "exponential": ExponentialRetraction(),
+}
+"""Retractions by name."""
 
 
 def retraction_step(local: LocalGeometry, a: Tensor, order: int) -> Tensor:
@@ -38,3 +139,14 @@ def retraction_step(local: LocalGeometry, a: Tensor, order: int) -> Tensor:
     size = correction.norm(dim=-1, keepdim=True)
     bound = _LARGEST_CORRECTION * a.norm(dim=-1, keepdim=True)
     return a + correction * (bound / size.clamp(min=torch.finfo(size.dtype).tiny)).clamp(max=1.0)
+
+
+def _along_faces(coords: Tensor, first: Tensor, step: Tensor) -> Tensor:
+    """Steps (N, d) that leave a face only where their first-order part (N, d) does.
+
+    Descent along a boundary would otherwise be bent off it by the second-order correction, and
+    pressed back at once.
+    """
+    on_face = coords.abs() >= 1 - _ON_FACE
+    small = first.abs() <= _ON_FACE * first.abs().amax(-1, keepdim=True)
+    return torch.where(on_face & small, 0.0, step)

@@ -64,6 +64,8 @@ def run(
     own = copy.copy(manifold)
     rng = np.random.default_rng(seed)
     own._random = rng
+    # Derivative-free optimizers ask for thousands of logarithms.
+    own._distance = "chordal"
     initial: Any = start
     if isinstance(optimizer, ParticleSwarm):
         size = optimizer._population_size or min(40, 10 * manifold.dim)

@@ -7,13 +7,20 @@ import torch
 from pymanopt.manifolds.manifold import RiemannianSubmanifold
 from torch import Tensor
 
-from learnedmanifolds._check import integer, one_of
+from learnedmanifolds._check import integer, method, one_of
 from learnedmanifolds.atlas import Atlas
 from learnedmanifolds.charts.base import Charts
-from learnedmanifolds.geometry import RETRACTIONS, LocalGeometry, retraction_step
-from learnedmanifolds.geometry.local import Located
+from learnedmanifolds.geometry import (
+    RETRACTIONS,
+    TRANSPORTS,
+    InducedMetric,
+    LocalGeometry,
+    Located,
+    Retraction,
+    Transport,
+)
 from learnedmanifolds.manifolds.point import AtlasPoint
-from learnedmanifolds.transition import along_faces, inward, move
+from learnedmanifolds.transition import inward
 
 
 class PymanoptManifold(RiemannianSubmanifold):
@@ -26,9 +33,15 @@ class PymanoptManifold(RiemannianSubmanifold):
     ----------
     source : Atlas or Charts
         Copied, and evaluated in float64 on the CPU, as pymanopt works.
-    retraction : {"second-order", "chart", "projection"}
-        See `learnedmanifolds.geometry.retraction_step`; "projection" is the nearest point of
-        ``point + tangent_vector``.
+    retraction : Retraction or {"second-order", "chart", "projection", "exponential"}
+        See `learnedmanifolds.geometry.Retraction`.
+    transport : Transport or {"projection", "differentiated", "parallel"}
+        See `learnedmanifolds.geometry.Transport`.
+    distance : {"geodesic", "chordal"}
+        What `dist`, `log` and `pair_mean` are: of the Riemannian metric; or the distance in the
+        ambient space, minus the gradient of half its square, and the point nearest to the middle of
+        the chord, which pymanopt's derivative-free optimizers ask for very often, and which are
+        much faster.
     seed : int, optional
         Seed of `random_point` and `random_tangent_vector`; fresh entropy by default.
 
@@ -41,15 +54,21 @@ class PymanoptManifold(RiemannianSubmanifold):
     def __init__(
         self,
         source: Atlas | Charts,
-        retraction: str = "second-order",
+        retraction: str | Retraction = "second-order",
         seed: int | None = None,
+        *,
+        transport: str | Transport = "projection",
+        distance: str = "geodesic",
     ) -> None:
         if isinstance(source, Charts):
             source = Atlas(source)
         if not isinstance(source, Atlas):
             raise TypeError(f"source must be an Atlas or Charts, got {type(source).__name__}.")
-        self._retraction = one_of(retraction, "retraction", RETRACTIONS)
+        self._retraction = method(retraction, "retraction", Retraction, RETRACTIONS)
+        self._transport = method(transport, "transport", Transport, TRANSPORTS)
+        self._distance = one_of(distance, "distance", ("geodesic", "chordal"))
         self.atlas = source.to(torch.float64).to("cpu")
+        self._metric = InducedMetric(self.atlas)
         if seed is not None:
             integer(seed, "seed", minimum=0)
         self._random = np.random.default_rng(seed)
@@ -117,20 +136,25 @@ class PymanoptManifold(RiemannianSubmanifold):
     def retraction(self, point: np.ndarray, tangent_vector: np.ndarray) -> AtlasPoint:
         """The point reached along a tangent vector, through the charts that the step crosses."""
         local = self._local(point)
-        vector = self._vector(tangent_vector)
-        if self._retraction == "projection":
-            return self._place(self.atlas.nearest(local.point + vector))
-        first = local.coordinates(vector)
-        step = retraction_step(local, first, order=2 if self._retraction == "second-order" else 1)
-        step = along_faces(local.coords, first, step)
-        located = Located(torch.tensor([local.chart]), local.coords)
-        return self._place(move(self.atlas, located, step))
+        return self._place(self._retraction(self.atlas, local, self._vector(tangent_vector)))
+
+    def exp(self, point: np.ndarray, tangent_vector: np.ndarray) -> AtlasPoint:
+        """End of the geodesic at time 1, through the charts that it crosses.
+
+        Raises
+        ------
+        BoundaryError
+            If the geodesic leaves the manifold through its boundary.
+        """
+        local = self._local(point)
+        return self._place(self._metric.exp(local.located, self._vector(tangent_vector)))
 
     def transport(
         self, point_a: np.ndarray, point_b: np.ndarray, tangent_vector_a: np.ndarray
     ) -> np.ndarray:
-        """Vector transport by projection on the tangent space at ``point_b``."""
-        return self.projection(point_b, tangent_vector_a)
+        """Vector transport of a tangent vector at ``point_a`` to ``point_b``."""
+        a, b = self._local(point_a), self._local(point_b)
+        return self._numpy(self._transport.to(self.atlas, a, b, self._vector(tangent_vector_a)))
 
     def weingarten(
         self, point: np.ndarray, tangent_vector: np.ndarray, normal_vector: np.ndarray
@@ -167,37 +191,47 @@ class PymanoptManifold(RiemannianSubmanifold):
         return self._numpy(self._local(point).riemannian_hessian(gradient, hessian, vector))
 
     def dist(self, point_a: np.ndarray, point_b: np.ndarray) -> float:
-        """Euclidean distance in the ambient space, a lower bound of the geodesic distance."""
-        return float(np.linalg.norm(np.asarray(point_a) - np.asarray(point_b)))
+        """Length of the shortest path, infinity between components; see ``distance``."""
+        if self._distance == "chordal":
+            return float(np.linalg.norm(np.asarray(point_a) - np.asarray(point_b)))
+        a, b = self._local(point_a), self._local(point_b)
+        return float(self._metric.dist(a.located, b.located))
 
     def log(self, point_a: np.ndarray, point_b: np.ndarray) -> np.ndarray:
-        """The tangent part of ``point_b - point_a``: inverse of the projective retraction.
+        """Initial velocity of the shortest geodesic; see ``distance``.
 
-        It is minus the gradient of half the squared `dist`, which is what pymanopt's
-        derivative-free optimizers need of the two; it is not the Riemannian logarithm.
+        Raises
+        ------
+        BoundaryError
+            If the points lie in two components, or no geodesic between them was found.
         """
-        return self.projection(point_a, np.asarray(point_b) - np.asarray(point_a))
+        a = self._local(point_a)
+        if self._distance == "chordal":
+            return self.projection(point_a, np.asarray(point_b) - np.asarray(point_a))
+        return self._numpy(self._metric.log(a.located, self._local(point_b).located))
 
     def pair_mean(self, point_a: np.ndarray, point_b: np.ndarray) -> AtlasPoint:
-        """The point of the manifold nearest to the midpoint of the chord."""
-        middle = (np.asarray(point_a) + np.asarray(point_b)) / 2
-        return self._place(self.atlas.nearest(self._vector(middle)))
+        """The middle of the shortest geodesic; see ``distance``."""
+        if self._distance == "chordal":
+            middle = (np.asarray(point_a) + np.asarray(point_b)) / 2
+            return self._place(self.atlas.nearest_flat(self._vector(middle)))
+        return self.exp(point_a, 0.5 * self.log(point_a, point_b))
 
     def _place(self, located: Located) -> AtlasPoint:
         chart = int(located.chart[0])
         value = self.atlas.charts.decode(located.coords, chart)
         point = value.view(self.atlas.ambient_shape).numpy().view(AtlasPoint)
-        point.local = LocalGeometry(self.atlas, located.coords, chart)
+        point.local = self._geometry(located)
         return point
+
+    def _geometry(self, located: Located) -> LocalGeometry:
+        return LocalGeometry(self.atlas, located.coords, int(located.chart[0]))
 
     def _local(self, point: np.ndarray) -> LocalGeometry:
         if isinstance(point, AtlasPoint) and point.local is not None:
             if point.local.source is self.atlas:
                 return point.local
-        local = self.locate(point).local
-        if local is None:
-            raise ValueError("point could not be located.")
-        return local
+        return self._geometry(self.atlas.find(np.asarray(point)[None], "point"))
 
     def _vector(self, vector: np.ndarray) -> Tensor:
         array = np.asarray(vector, dtype=np.float64)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from oracles import random_flow, sphere_exp
+from oracles import TwoSquares, random_flow, sphere_exp
 
 from learnedmanifolds import Atlas
 from learnedmanifolds.charts import CircleCharts, SphereCharts, TorusCharts
@@ -104,21 +104,7 @@ def test_a_path_around_a_hole_has_a_length_but_no_logarithm():
 
 
 def test_components_are_infinitely_far_apart():
-    class Two(Charts):
-        """Two parallel squares."""
-
-        def __init__(self):
-            super().__init__(2, 2, (3,))
-
-        def decode(self, coords, chart=None):
-            if chart is None:
-                return torch.stack([self.decode(t, k) for k, t in enumerate(coords)])
-            return torch.cat([coords, 0 * coords[..., :1] + 5 * chart], dim=-1)
-
-        def encode(self, x, chart=None):
-            return x[..., :2].expand(2, -1, 2) if chart is None else x[..., :2]
-
-    atlas, metric, a, b = pairs(Two(), 30)
+    atlas, metric, a, b = pairs(TwoSquares(), 30)
     apart = a.chart != b.chart
     distance = metric.dist(a, b)
     assert torch.equal(distance.isinf(), apart)

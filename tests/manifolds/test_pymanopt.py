@@ -1,13 +1,14 @@
 """Atlases in pymanopt: identities, orders, backends, optimizers, points."""
 
 import copy
+import math
 
 import autograd.numpy as anp
 import numpy as np
 import pymanopt
 import pytest
 import torch
-from oracles import draw
+from oracles import TwoSquares, draw
 from pymanopt.optimizers import (
     ConjugateGradient,
     NelderMead,
@@ -35,8 +36,9 @@ CHARTS = {
 RETRACTIONS = ["second-order", "chart", "projection"]
 
 
-def build(name, retraction="second-order", seed=0):
-    return PymanoptManifold(Atlas(CHARTS[name](), tolerance=1e-6), retraction, seed=seed)
+def build(name, retraction="second-order", seed=0, **options):
+    atlas = Atlas(CHARTS[name](), tolerance=1e-6)
+    return PymanoptManifold(atlas, retraction, seed=seed, **options)
 
 
 @pytest.fixture(params=CHARTS)
@@ -175,7 +177,7 @@ OPTIMIZERS = {
 }
 
 
-# The derivative-free ones locate a Karcher mean in every step: too slow to cross with the torus.
+# The derivative-free ones look for a Karcher mean in every step: too slow to cross with the torus.
 SLOW = {"nelder-mead": ["circle"], "swarm": ["circle", "sphere"]}
 
 
@@ -185,7 +187,8 @@ SLOW = {"nelder-mead": ["circle"], "swarm": ["circle", "sphere"]}
     indirect=["name"],
 )
 def test_every_optimizer_finds_the_nearest_point(name, optimizer):
-    m = build(name, seed=3)
+    free = optimizer in ("nelder-mead", "swarm")
+    m = build(name, seed=3, distance="chordal" if free else "geodesic")
     target, expected = (np.array(v) for v in TARGETS[name])
     on = pymanopt.function.numpy(m)
     f = pymanopt.Problem(
@@ -195,10 +198,83 @@ def test_every_optimizer_finds_the_nearest_point(name, optimizer):
         euclidean_hessian=on(lambda x, h: 2 * h),
     )
     np.random.seed(0)  # noqa: NPY002, pymanopt's own random numbers
-    free = optimizer in ("nelder-mead", "swarm")
     start = {} if free else {"initial_point": m.random_point()}
     result = OPTIMIZERS[optimizer]().run(f, **start)
     assert np.linalg.norm(result.point - expected) < (0.2 if free else 1e-4)
+
+
+class TestGeodesics:
+    """Against pymanopt's own sphere of radius 1."""
+
+    ours = PymanoptManifold(Atlas(SphereCharts(), tolerance=1e-6), seed=5)
+    exact = pymanopt.manifolds.Sphere(3)
+
+    def pairs(self, n=8):
+        return [(self.ours.random_point(), self.ours.random_point()) for _ in range(n)]
+
+    def test_exp_log_dist_and_mean_are_the_spheres(self):
+        for x, y in self.pairs():
+            v = self.ours.log(x, y)
+            np.testing.assert_allclose(v, self.exact.log(np.array(x), np.array(y)), atol=1e-7)
+            assert self.ours.dist(x, y) == pytest.approx(np.linalg.norm(v), rel=1e-9)
+            np.testing.assert_allclose(self.ours.exp(x, v), y, atol=1e-7)
+            mean = self.ours.pair_mean(x, y)
+            np.testing.assert_allclose(mean, self.exact.pair_mean(x, y), atol=1e-7)
+
+    def test_parallel_transport_is_the_spheres(self):
+        m = PymanoptManifold(self.ours.atlas, transport="parallel", seed=6)
+        for _ in range(4):
+            x, y = m.random_point(), m.random_point()
+            u = m.random_tangent_vector(x)
+            moved, along = m.transport(x, y, u), self.exact.log(np.array(x), np.array(y))
+            # What is orthogonal to the geodesic stays as it is; along it, it keeps its angle.
+            assert np.linalg.norm(moved) == pytest.approx(1, abs=1e-7)
+            back = -self.exact.log(np.array(y), np.array(x))
+            assert moved @ back == pytest.approx(u @ along, abs=1e-6)
+            normal = np.cross(x, along)
+            assert moved @ normal == pytest.approx(u @ normal, abs=1e-6)
+
+    def test_the_exponential_as_retraction(self):
+        m = PymanoptManifold(self.ours.atlas, "exponential", seed=7)
+        x = m.random_point()
+        v = 2.5 * m.random_tangent_vector(x)
+        np.testing.assert_allclose(m.retraction(x, v), self.exact.exp(np.array(x), v), atol=1e-7)
+
+    def test_chordal_distance_is_a_lower_bound(self):
+        m = PymanoptManifold(self.ours.atlas, distance="chordal")
+        for x, y in self.pairs(3):
+            assert m.dist(x, y) == pytest.approx(np.linalg.norm(x - y))
+            assert m.dist(x, y) < self.ours.dist(x, y)
+            mean = self.exact.pair_mean(np.array(x), np.array(y))
+            np.testing.assert_allclose(m.pair_mean(x, y), mean, atol=1e-8)
+
+    def test_components(self):
+        atlas = Atlas(TwoSquares(), tolerance=1e-6)
+        m = PymanoptManifold(atlas)
+        x, y = m.point(np.zeros(2), 0), m.point(np.zeros(2), 1)
+        assert m.dist(x, y) == math.inf
+        for call in (m.log, m.pair_mean):
+            with pytest.raises(ValueError, match="different components"):
+                call(x, y)
+        with pytest.raises(ValueError, match="leave the manifold through its boundary"):
+            m.exp(x, np.array([3.0, 0.0, 0.0]))
+
+
+def test_products_with_pymanopts_manifolds():
+    ours = build("sphere", seed=8)
+    product = pymanopt.manifolds.Product([ours, pymanopt.manifolds.Stiefel(4, 2)])
+    a = draw(4, 2, seed=9).numpy()
+    target = np.array([1.0, -2.0, 2.0])
+
+    @pymanopt.function.autograd(product)
+    def cost(x, frame):
+        return anp.sum((x - target) ** 2) - anp.sum(a * frame)
+
+    np.random.seed(1)  # noqa: NPY002, pymanopt's own random numbers
+    result = TrustRegions(verbosity=0).run(pymanopt.Problem(product, cost))
+    u, _, vt = np.linalg.svd(a, full_matrices=False)
+    np.testing.assert_allclose(result.point[0], 1.3 * target / 3, atol=1e-6)
+    np.testing.assert_allclose(result.point[1], u @ vt, atol=1e-6)
 
 
 def test_plain_arrays_are_located(name):
@@ -244,7 +320,11 @@ def test_bad_constructor_arguments_are_refused():
     with pytest.raises(TypeError, match="source must"):
         PymanoptManifold("sphere")
     with pytest.raises(ValueError, match="retraction must"):
-        PymanoptManifold(SphereCharts(), "exponential")
+        PymanoptManifold(SphereCharts(), "exact")
+    with pytest.raises(TypeError, match="transport must be a Transport or one of"):
+        PymanoptManifold(SphereCharts(), transport=3)
+    with pytest.raises(ValueError, match="distance must"):
+        PymanoptManifold(SphereCharts(), distance="euclidean")
     with pytest.raises(ValueError, match="seed must"):
         PymanoptManifold(SphereCharts(), seed=-1)
 
