@@ -18,6 +18,8 @@ __version__ = "0.1.0"
 # Heavy packages (pymanopt, Lightning, scikit-learn) are imported when a name is first used.
 _HOMES = {
     "Atlas": "learnedmanifolds.atlas",
+    "GeomstatsManifold": "learnedmanifolds.manifolds",
+    "GeooptManifold": "learnedmanifolds.manifolds",
     "InverseProblem": "learnedmanifolds.inverse",
     "MixtureVAE": "learnedmanifolds.models",
     "PymanoptManifold": "learnedmanifolds.manifolds",
@@ -34,6 +36,8 @@ _HOMES = {
 
 __all__ = [
     "Atlas",
+    "GeomstatsManifold",
+    "GeooptManifold",
     "InverseProblem",
     "MixtureVAE",
     "PymanoptManifold",

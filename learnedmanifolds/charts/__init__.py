@@ -11,6 +11,7 @@ from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.density import SmoothedUniform
 from learnedmanifolds.charts.flow import FlowCharts
 from learnedmanifolds.charts.jet import Jet
+from learnedmanifolds.charts.single import SingleChart
 
 __all__ = [
     "Charts",
@@ -19,6 +20,7 @@ __all__ = [
     "GraphCharts",
     "Jet",
     "PlaneCharts",
+    "SingleChart",
     "SmoothedUniform",
     "SphereCharts",
     "TorusCharts",

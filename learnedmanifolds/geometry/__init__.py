@@ -1,6 +1,7 @@
 """Exact first- and second-order geometry of immersions: batched torch, no framework."""
 
 from learnedmanifolds.geometry.curvature import Curvature
+from learnedmanifolds.geometry.distance import squared_distance
 from learnedmanifolds.geometry.geodesic import BoundaryError
 from learnedmanifolds.geometry.inverse_retraction import (
     INVERSE_RETRACTIONS,
@@ -62,4 +63,5 @@ __all__ = [
     "SingularJacobianError",
     "Transport",
     "retraction_step",
+    "squared_distance",
 ]

@@ -117,8 +117,8 @@ def flow(
     state = system.pack(start.coords, carried)
     chart, time = start.chart.clone(), torch.zeros(n, dtype=dtype, device=device)
     step = torch.full_like(time, _FIRST_STEP)
-    speed = torch.einsum("nm,nmd->nd", weights, carried).abs().amax(-1)
-    scale = system.scale(speed, carried) * tolerance
+    speed = torch.einsum("nm,nmd->nd", weights, carried).detach().abs().amax(-1)
+    scale = system.scale(speed, carried.detach()) * tolerance
     active = torch.arange(n, device=device)
     slope = system.slope(chart, state, weights)
     for _ in range(_MAX_STEPS):
@@ -175,8 +175,9 @@ class _System:
 
     def __init__(self, manifold: ChartedManifold, m: int, jacobi: bool) -> None:
         self.manifold, self.m, self.d, self.jacobi = manifold, m, manifold.dim, jacobi
-        # With a whole basis carried, it is also the basis that derivatives are split in.
-        self.first = 0 if m == self.d else self.d
+        # With a whole basis carried, it is also the basis that derivatives are split in; on a curve
+        # the one carried vector may be a velocity of zero.
+        self.first = 0 if m == self.d > 1 else self.d
         ends = range(self.first, self.first + m)
         self.pairs = [(i, j) for i in ends for j in ends if i <= j]
 
@@ -239,9 +240,11 @@ class _System:
         for row in _STAGES:
             new = state + long * _combine(row, slopes)
             slopes.append(self.slope(chart, new, weights))
-        fifth, third = ((_combine(e, slopes) / scale).abs().amax(-1) for e in (_FIFTH, _THIRD))
-        tiny = torch.finfo(h.dtype).tiny ** 0.5
-        error = h * fifth**2 / (fifth**2 + 0.01 * third**2).sqrt().clamp(min=tiny)
+        with torch.no_grad():
+            # The steps are not part of the solution: derivatives do not go through them.
+            fifth, third = ((_combine(e, slopes) / scale).abs().amax(-1) for e in (_FIFTH, _THIRD))
+            tiny = torch.finfo(h.dtype).tiny ** 0.5
+            error = h * fifth**2 / (fifth**2 + 0.01 * third**2).sqrt().clamp(min=tiny)
         return new, slopes, error
 
     def landing(
@@ -269,10 +272,11 @@ class _System:
             return state[:, :entries] + y
 
         low, high = torch.zeros_like(h), torch.ones_like(h)
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            inside = at(middle, d).abs().amax(-1) <= 1
-            low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+        with torch.no_grad():
+            for _ in range(_BISECTIONS):
+                middle = (low + high) / 2
+                inside = at(middle, d).abs().amax(-1) <= 1
+                low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
         return high, at(high)
 
     def cross(self, chart: Tensor, state: Tensor, index: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ _MOST_NODES = 2000
 _PER_CHART = {1: 48, 2: 256}
 _LARGE = 512
 _CROSSINGS = 3
+_BISECTOR = 0.1
 
 
 class SampleGraph:
@@ -95,25 +96,35 @@ class SampleGraph:
     def paths(self, start: Located, end: Located, n_ways: int) -> list[list[list[int]]]:
         """For each pair of points up to ``n_ways`` ways of nodes, the shortest first.
 
-        Every further way leads through the node whose detour is the least among those that are far
-        from the middles of the ways before: around the other side of a hole, if there is one.
+        Every further way leads through the node of the least detour among those about as far from
+        both points and far from the middles of the ways before: around the other side of a hole.
         """
         lengths, before = self._shortest
         source, target = self.nearest_node(start), self.nearest_node(end)
         ways = []
         for s, t in zip(source.tolist(), target.tolist(), strict=True):
             direct = lengths[s, t]
-            through = lengths[s] + lengths[:, t]
             found = [_walk(before, s, t)]
+            slack = max(2 * self.spacing, _BISECTOR * direct)
+            through = lengths[s] + lengths[t]
+            # Nodes of other components are infinitely far from both.
+            near = np.isfinite(through)
+            near[near] = np.abs(lengths[s, near] - lengths[t, near]) <= slack
+            through = np.where(near, through, np.inf)
+            middle = min(found[0], key=lambda node: abs(lengths[s, node] - direct / 2))
             for _ in range(n_ways - 1):
-                middle = found[-1][len(found[-1]) // 2]
-                through = np.where(lengths[middle] > direct / 2, through, np.inf)
-                via = int(through.argmin())
-                if not np.isfinite(through[via]):
+                through = np.where(lengths[middle] > direct / 4, through, np.inf)
+                middle = int(through.argmin())
+                if not np.isfinite(through[middle]):
                     break
-                found.append(_walk(before, s, via) + _walk(before, via, t)[1:])
+                found.append(_walk(before, s, middle) + _walk(before, middle, t)[1:])
             ways.append(found)
         return ways
+
+    @cached_property
+    def spacing(self) -> float:
+        """Median length of an edge."""
+        return float(np.median(self._edges.data))
 
 
 _GRAPHS: WeakKeyDictionary[ChartedManifold, SampleGraph] = WeakKeyDictionary()

@@ -10,14 +10,18 @@ from torch import Tensor
 from learnedmanifolds.geometry.geodesic import flow
 from learnedmanifolds.geometry.graph import SampleGraph
 from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
-from learnedmanifolds.geometry.paths import chain_along, chain_points, relax, straight_chain
+from learnedmanifolds.geometry.paths import (
+    chain_along,
+    chain_points,
+    discrete_geodesics,
+    straight_chain,
+)
 
 _CHUNK = 512
 
 # Which chains may belong to a shortest geodesic, in units of the length of the shortest: how much
-# longer they are at most, and how far from it at least. A relaxed chain of 16 chords is shorter than
-# its arc by (angle / 16)^2 / 24, 0.2 percent of half a turn; before, ways of nodes zigzag.
-_BEFORE, _RELAXED = (1.4, 0.25), (1.01, 0.02)
+# longer they are at most, and how far from it at least. Before they are relaxed, ways of nodes zigzag.
+_BEFORE, _RELAXED = (1.7, 0.1), (1.01, 0.02)
 
 _ITERATIONS = 30
 _LOOSE = 1e-5
@@ -51,7 +55,7 @@ def logarithm(
     graph: SampleGraph,
     start: Located,
     end: Located,
-    n_ways: int = 2,
+    n_ways: int = 6,
     tolerance: float | None = None,
 ) -> Logarithm:
     """Shortest geodesics from each start to its end, by Newton's method on the initial velocity.
@@ -89,16 +93,14 @@ def _logarithm(
     if not len(pair):
         return Logarithm(vector, distance, miss)
     points = chain_points(manifold, chain)
-    keep, _, _ = _candidates(pair, points, len(target), *_BEFORE)
+    keep, _ = _candidates(pair, points, _lengths(points), len(target), *_BEFORE)
     pair, chain = pair[keep], Located(chain.chart[keep], chain.coords[keep])
-    points = chain_points(manifold, relax(manifold, chain))
-    keep, length, distance = _candidates(pair, points, len(target), *_RELAXED)
-    pair, points, length = pair[keep], points[keep], length[keep]
+    points, length, tangent = discrete_geodesics(manifold, chain)
+    keep, distance = _candidates(pair, points, length, len(target), *_RELAXED)
+    pair, length = pair[keep], length[keep]
     rows = Located(start.chart[pair], start.coords[pair])
     local = LocalGeometry(manifold, rows.coords, rows.chart, first_order=True)
-    # The chord to the third point and that to the second give the tangent to second order.
-    tangent = 2 * (points[:, 1] - points[:, 0]) - 0.5 * (points[:, 2] - points[:, 0])
-    along = (local.project(tangent).unsqueeze(-2) @ local.tangent_basis).squeeze(-2)
+    along = (tangent[keep].unsqueeze(-2) @ local.tangent_basis).squeeze(-2)
     tiny = torch.finfo(length.dtype).tiny
     velocity = along * (length / along.norm(dim=-1).clamp(min=tiny)).unsqueeze(-1)
     velocity, gap, found = _shoot(manifold, rows, local, velocity, target[pair], tolerance)
@@ -144,14 +146,17 @@ def _chains(
     return torch.cat(pairs), Located(*(torch.cat(parts) for parts in zip(*chains, strict=True)))
 
 
+def _lengths(points: Tensor) -> Tensor:
+    return (points[:, 1:] - points[:, :-1]).norm(dim=-1).sum(-1)
+
+
 def _candidates(
-    pair: Tensor, points: Tensor, n_pairs: int, longer: float, apart: float
-) -> tuple[Tensor, Tensor, Tensor]:
+    pair: Tensor, points: Tensor, length: Tensor, n_pairs: int, longer: float, apart: float
+) -> tuple[Tensor, Tensor]:
     """The shortest chain of each pair, and others not much longer and apart from it.
 
-    Their indices; the lengths of all chains; those of the shortest, infinite where there is none.
+    Their indices, and the lengths of the shortest, infinite where there is none.
     """
-    length = (points[:, 1:] - points[:, :-1]).norm(dim=-1).sum(-1)
     shortest = length.new_full((n_pairs,), torch.inf).scatter_reduce(0, pair, length, "amin")
     is_best = (length == shortest[pair]).nonzero().squeeze(-1)
     best = pair.new_zeros(n_pairs)
@@ -159,7 +164,7 @@ def _candidates(
     gap = (points - points[best[pair]]).norm(dim=-1).amax(-1)
     rows = torch.arange(len(pair), device=pair.device)
     other = (length <= longer * shortest[pair]) & (gap > apart * shortest[pair])
-    return ((rows == best[pair]) | other).nonzero().squeeze(-1), length, shortest
+    return ((rows == best[pair]) | other).nonzero().squeeze(-1), shortest
 
 
 def _shoot(

@@ -39,7 +39,7 @@ class InducedMetric:
     """
 
     def __init__(
-        self, manifold: ChartedManifold, tolerance: float | None = None, n_ways: int = 2
+        self, manifold: ChartedManifold, tolerance: float | None = None, n_ways: int = 6
     ) -> None:
         self.manifold, self.tolerance, self.n_ways = manifold, tolerance, n_ways
 
@@ -112,6 +112,7 @@ class InducedMetric:
     def logarithm(self, point: Located, end: Located) -> Logarithm:
         """Shortest geodesics between pairs of points; see `Logarithm`."""
         graph = sample_graph(self.manifold)
+        point, end = (Located(p.chart, p.coords.detach()) for p in (point, end))
         return logarithm(self.manifold, graph, point, end, self.n_ways, self.tolerance)
 
     def log(self, point: Located, end: Located) -> Tensor:

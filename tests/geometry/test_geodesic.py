@@ -156,6 +156,14 @@ def test_float32_and_batches_agree():
     assert math.isfinite(float(rough.coords.sum()))
 
 
+@pytest.mark.parametrize("charts", [CircleCharts(), SphereCharts(), SphereCharts(dim=3)])
+def test_no_velocity_stays_in_place(charts):
+    _, metric, point, v = start(charts, 5, 1.0)
+    end = metric.exp(point, 0 * v)
+    assert torch.equal(end.coords, point.coords)
+    assert torch.allclose(metric.log(point, point), 0 * v, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("vector", "message"),
     [

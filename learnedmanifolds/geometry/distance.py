@@ -1,0 +1,59 @@
+"""Squared distances with derivatives: the first variation of the energy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from learnedmanifolds.geometry.local import LocalGeometry, Located
+from learnedmanifolds.geometry.metric import InducedMetric
+
+
+def squared_distance(
+    metric: InducedMetric, start: Located, end: Located, x: Tensor, y: Tensor
+) -> Tensor:
+    """Squared distances (N,) between points, differentiable once in their ambient values.
+
+    The gradient of d(x, y)^2 is -2 log_x y at x and twice the arriving velocity at y.
+
+    Parameters
+    ----------
+    metric : InducedMetric
+    start, end : Located
+        Where the points are.
+    x, y : Tensor, shape (N, n)
+        Their flat ambient values, to which the derivatives belong.
+
+    References
+    ----------
+    Lee, Introduction to Riemannian Manifolds, 2018, theorem 6.3.
+    """
+    return _SquaredDistance.apply(metric, start, end, x, y)
+
+
+class _SquaredDistance(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, metric: InducedMetric, start: Located, end: Located, x: Tensor, y: Tensor
+    ) -> Tensor:
+        start, end = (Located(p.chart, p.coords.detach()) for p in (start, end))
+        found = metric.logarithm(start, end)
+        ctx.metric, ctx.start, ctx.end, ctx.vector = metric, start, end, found.vector
+        return found.distance.square()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, Tensor, Tensor | None]:
+        scale = 2 * gradients[0].unsqueeze(-1)
+        at_y = None
+        if ctx.needs_input_grad[4]:
+            vector = ctx.vector.nan_to_num()
+            moved, velocity = ctx.metric.parallel_transport(vector.unsqueeze(1), ctx.start, vector)
+            there, other = (
+                LocalGeometry(ctx.metric.manifold, p.coords, p.chart, first_order=True)
+                for p in (moved, ctx.end)
+            )
+            at_y = scale * there.turned(velocity, other).squeeze(1)
+            at_y = torch.where(ctx.vector.isnan(), torch.nan, at_y)
+        return None, None, None, -scale * ctx.vector, at_y
