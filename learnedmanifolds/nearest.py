@@ -14,47 +14,54 @@ _MAX_ITERATIONS = 30
 def nearest(atlas: Atlas, x: Tensor) -> Located:
     """Chart and coordinates of the point of the atlas nearest to each flat point, (N, n).
 
-    Minimises |D_k(t) - x|^2 over the box of every chart at once (Levenberg-Marquardt, steps
-    clipped to the box), starting from the encoder's coordinates, and keeps the best chart.
+    Minimises |D_k(t) - x|^2 over the box of every chart (Levenberg-Marquardt, steps clipped to the
+    box), starting from the encoder's coordinates, and keeps the best chart.
     """
-    charts, d = atlas.charts, atlas.dim
-    if not len(x):
+    n_charts, n, d = atlas.n_charts, len(x), atlas.dim
+    if not n:
         return Located(torch.zeros(0, dtype=torch.int64, device=x.device), x.new_zeros(0, d))
-    coords = charts.encode(x).clamp(-1, 1)
-    eye = torch.eye(d, dtype=x.dtype, device=x.device)
-    tangents = eye.view(1, d, 1, d).expand(len(coords), d, len(x), d)
-    damping = torch.full(coords.shape[:2], 1e-9, dtype=x.dtype, device=x.device)
-    jet = charts.jet(coords, None, tangents)
-    cost = (jet.value - x).square().sum(-1)
+    coords = atlas.charts.encode(x).clamp(-1, 1).flatten(0, 1)
+    chart = torch.arange(n_charts, device=x.device).repeat_interleave(n)
+    target = x.repeat(n_charts, 1)
+    value, tangents = _first_order(atlas, coords, chart)
+    cost = (value - target).square().sum(-1)
+    damping = torch.full_like(cost, 1e-9)
     small = torch.finfo(x.dtype).eps ** 0.75
+    active = torch.arange(len(cost), device=x.device)
     for _ in range(_MAX_ITERATIONS):
-        residual = jet.value - x
-        gradient = torch.einsum("kind,knd->kni", jet.first, residual)
-        metric = torch.einsum("kind,kjnd->knij", jet.first, jet.first)
+        at, j, residual = coords[active], tangents[active], value[active] - target[active]
+        gradient = (j @ residual.unsqueeze(-1)).squeeze(-1)
+        metric = j @ j.mT
         # The floor keeps the system solvable where the Jacobian vanishes.
         scale = metric.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-30)
         # A coordinate that presses against its wall is held there.
-        held = ((coords >= 1) & (gradient < 0)) | ((coords <= -1) & (gradient > 0))
+        held = ((at >= 1) & (gradient < 0)) | ((at <= -1) & (gradient > 0))
         free = (~held).to(x.dtype)
         gradient = gradient * free
         metric = metric * free.unsqueeze(-1) * free.unsqueeze(-2)
-        shift = (damping * scale).unsqueeze(-1) * free + scale.unsqueeze(-1) * (1 - free)
+        shift = (damping[active] * scale).unsqueeze(-1) * free + scale.unsqueeze(-1) * (1 - free)
         step = -torch.linalg.solve(metric + torch.diag_embed(shift), gradient)
-        trial = (coords + step).clamp(-1, 1)
-        trial_jet = charts.jet(trial, None, tangents)
-        trial_cost = (trial_jet.value - x).square().sum(-1)
-        better = trial_cost <= cost
-        moved = (trial - coords).abs().amax(-1)
-        pick = better.unsqueeze(-1)
-        coords = torch.where(pick, trial, coords)
-        jet = type(jet)(
-            torch.where(pick, trial_jet.value, jet.value),
-            torch.where(pick.unsqueeze(1), trial_jet.first, jet.first),
-            jet.second,
-        )
-        cost = torch.where(better, trial_cost, cost)
-        damping = torch.where(better, damping / 5, damping.clamp(min=1e-4) * 10).clamp(max=1e6)
-        if float(moved.max()) < small:
+        trial = (at + step).clamp(-1, 1)
+        trial_value, trial_tangents = _first_order(atlas, trial, chart[active])
+        trial_cost = (trial_value - target[active]).square().sum(-1)
+        better = trial_cost <= cost[active]
+        moved = (trial - at).abs().amax(-1)
+        chosen = active[better]
+        coords[chosen], cost[chosen] = trial[better], trial_cost[better]
+        value[chosen], tangents[chosen] = trial_value[better], trial_tangents[better]
+        damping[active] = torch.where(
+            better, damping[active] / 5, damping[active].clamp(min=1e-4) * 10
+        ).clamp(max=1e6)
+        active = active[moved >= small]
+        if not len(active):
             break
-    chart = cost.argmin(0)
-    return Located(chart, coords[chart, torch.arange(len(x), device=x.device)])
+    best = cost.view(n_charts, n).argmin(0)
+    return Located(best, coords.view(n_charts, n, d)[best, torch.arange(n, device=x.device)])
+
+
+def _first_order(atlas: Atlas, coords: Tensor, chart: Tensor) -> tuple[Tensor, Tensor]:
+    """Points (N, n) and the transposes of the Jacobians (N, d, n)."""
+    d = atlas.dim
+    eye = torch.eye(d, dtype=coords.dtype, device=coords.device).unsqueeze(1)
+    jet = atlas.jet(coords, chart, eye.expand(d, *coords.shape))
+    return jet.value, jet.first.movedim(0, 1)

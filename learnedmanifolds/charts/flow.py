@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -72,6 +75,15 @@ class FlowCharts(Charts):
         self.register_buffer("radius", torch.ones(n_charts, 1, 1))
         self.register_buffer("middle", torch.zeros(n_charts, 1, dim))
         self.register_buffer("half_width", torch.ones(n_charts, 1, dim))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        before = self.frame.dtype
+        super()._apply(fn, recurse)
+        if self.frame.dtype != before:
+            # Orthonormal to the rounding of the new dtype: the left inverse relies on it.
+            q, r = torch.linalg.qr(self.frame)
+            self.frame = (q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)).contiguous()
+        return self
 
     def config(self) -> dict[str, object]:
         """Arguments of the constructor, but the seed."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from learnedmanifolds.geometry.local import LocalGeometry, Located
 from learnedmanifolds.geometry.metric import InducedMetric
@@ -44,6 +45,7 @@ class _SquaredDistance(torch.autograd.Function):
         return found.distance.square()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, Tensor, Tensor | None]:
         scale = 2 * gradients[0].unsqueeze(-1)
         at_y = None

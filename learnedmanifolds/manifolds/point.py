@@ -30,6 +30,17 @@ class AtlasPoint(np.ndarray):
         self.local = None
         super().__setitem__(key, value)
 
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Any, out: tuple[Any, ...] = (), **kwargs: Any
+    ) -> Any:
+        for target in out:
+            if isinstance(target, AtlasPoint):
+                target.local = None
+        if out:
+            kwargs["out"] = tuple(_plain(target) for target in out)
+        result = getattr(ufunc, method)(*(_plain(value) for value in inputs), **kwargs)
+        return out[0] if len(out) == 1 else result
+
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
         return array[()] if return_scalar else np.asarray(array)
 
@@ -56,6 +67,10 @@ class AtlasPoint(np.ndarray):
         other = np.array(self).view(AtlasPoint)
         other.local = self.local
         return other
+
+
+def _plain(value: Any) -> Any:
+    return value.view(np.ndarray) if isinstance(value, AtlasPoint) else value
 
 
 # autograd differentiates only types that it knows.

@@ -144,3 +144,10 @@ def test_a_copy_is_independent_and_follows_its_own_parameters():
     assert torch.equal(charts.decode(t, 1), x)
     assert (moved - x).abs().max() > 0.5
     assert torch.allclose(other.encode(moved, 1), t, rtol=0, atol=1e-10)
+
+
+def test_a_network_of_single_precision_is_inverted_in_double():
+    # Its frames are orthonormal to the rounding of single precision until they are cast.
+    charts = random_flow(2, 5).float().double()
+    t = draw(charts.n_charts, 20, 2, low=-1, high=1)
+    assert torch.allclose(charts.encode(charts.decode(t)), t, rtol=0, atol=1e-12)

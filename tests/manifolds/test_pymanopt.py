@@ -358,6 +358,11 @@ def test_a_deep_copy_keeps_the_place_and_arithmetic_drops_it():
     with pytest.raises(ValueError, match="not a point"):
         _ = y.chart
     assert x.chart == 1 and x[0] != 5
+    for write in (lambda z: np.multiply(z, 1.01, out=z), lambda z: z.__iadd__(0.1)):
+        z = copy.deepcopy(x)
+        assert write(z) is z
+        with pytest.raises(ValueError, match="not a point"):
+            _ = z.chart
 
 
 def test_the_seed_decides_points_and_vectors():
