@@ -14,6 +14,7 @@ def test_there_are_tutorials():
     assert {path.stem for path in NOTEBOOKS} >= {
         "atlas_in_ten_minutes",
         "compare_optimizers",
+        "geodesics_means_and_curvature",
         "your_own_pymanopt_problem",
     }
 

@@ -42,7 +42,7 @@ class Logarithm(NamedTuple):
         of the manifold it is not a geodesic), infinity between components.
     miss : Tensor, shape (N,)
         How far the geodesic ends from the target, in the units of the data: by how much the charts
-        disagree.
+        disagree, at most about the tolerance of the manifold.
     """
 
     vector: Tensor
@@ -231,5 +231,6 @@ def _newton(
         active = active[~(better & short[active]) & (damping[active] > _LEAST_DAMPING)]
         if not len(active):
             break
-    arrived = residual <= _ARRIVED * best.norm(dim=-1) + rounding
+    # Where charts jump apart, an end within the tolerance of the manifold is all there is.
+    arrived = residual <= _ARRIVED * best.norm(dim=-1) + rounding + manifold.tolerance
     return best, least, arrived & least.isfinite()
