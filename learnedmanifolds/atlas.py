@@ -144,11 +144,14 @@ class Atlas:
         coords = self.charts.encode(x)
         return coords, (self.charts.decode(coords) - x).norm(dim=-1)
 
-    def enter(self, x: Tensor, chart: Tensor) -> tuple[Tensor, Located]:
-        """Whether a chart other than the given ones (N,) holds each flat point, which, and where."""
+    def enter(self, x: Tensor, chart: Tensor, depth: float = 0.0) -> tuple[Tensor, Located]:
+        """Whether a chart other than the given ones (N,) holds each flat point, which, and where.
+
+        At a depth in its box of at least the given one; a negative one lets the box end before.
+        """
         from learnedmanifolds.transition import deepest_other
 
-        return deepest_other(self, x, chart)
+        return deepest_other(self, x, chart, depth)
 
     def move(self, located: Located, step: Tensor) -> Located:
         """End of a step in coordinates (N, d) through the charts that it crosses."""

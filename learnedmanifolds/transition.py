@@ -115,7 +115,9 @@ def _blocked_inside(coords: Tensor, step: Tensor) -> Tensor:
     return ((coords + step).abs() <= 1).all(-1)
 
 
-def deepest_other(atlas: Atlas, x: Tensor, chart: Tensor) -> tuple[Tensor, Located]:
+def deepest_other(
+    atlas: Atlas, x: Tensor, chart: Tensor, depth_asked: float = MIN_ENTRY_DEPTH
+) -> tuple[Tensor, Located]:
     """Whether another chart holds each point deep enough, which, and where."""
     coords, error = atlas.claims(x)
     rows = torch.arange(len(x), device=x.device)
@@ -124,8 +126,8 @@ def deepest_other(atlas: Atlas, x: Tensor, chart: Tensor) -> tuple[Tensor, Locat
     held = torch.where(error <= atlas.tolerance, depth, -torch.inf)
     # A jump a little beyond the tolerance is better than a wall where no boundary is.
     nearly = torch.where(error <= 2 * atlas.tolerance, depth, -torch.inf)
-    best, new_chart = torch.where(held.amax(0) >= MIN_ENTRY_DEPTH, held, nearly).max(0)
-    entered = best >= MIN_ENTRY_DEPTH
+    best, new_chart = torch.where(held.amax(0) >= depth_asked, held, nearly).max(0)
+    entered = best >= depth_asked
     return entered, Located(new_chart, coords[new_chart, rows])
 
 

@@ -27,6 +27,10 @@ _ORDER = 8
 
 _ON_BORDER = 1e-9
 _BISECTIONS = 36
+_MAX_HOPS = 3
+
+# Boxes are trimmed until they hardly overlap, and may leave holes of this size in coordinates.
+_GAP = 0.05
 _FIRST_STEP = 0.1
 _MAX_STEPS = 100_000
 
@@ -117,6 +121,7 @@ def flow(
     state = system.pack(start.coords, carried)
     chart, time = start.chart.clone(), torch.zeros(n, dtype=dtype, device=device)
     step = torch.full_like(time, _FIRST_STEP)
+    entry, hops = torch.full_like(start.coords, torch.inf), torch.zeros_like(chart)
     speed = torch.einsum("nm,nmd->nd", weights, carried).detach().abs().amax(-1)
     scale = system.scale(speed, carried.detach()) * tolerance
     active = torch.arange(n, device=device)
@@ -127,7 +132,11 @@ def flow(
         leaving = ((z.abs() >= 1 - _ON_BORDER) & (z * velocity > 0)).any(-1)
         if bool(leaving.any()):
             index = active[leaving]
-            entered = system.cross(chart, state, index)
+            # Charts that end together hand a geodesic to and fro, and that is a boundary too.
+            stuck = (state[index, :d] - entry[index]).abs().amax(-1) <= _GAP
+            hops[index] = torch.where(stuck, hops[index] + 1, 0)
+            entered = system.cross(chart, state, index, hops[index] < _MAX_HOPS)
+            entry[index] = state[index, :d].detach()
             again = index[entered]
             if len(again):
                 slope[again] = system.slope(chart[again], state[again], weights[again])
@@ -279,12 +288,16 @@ class _System:
                 low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
         return high, at(high)
 
-    def cross(self, chart: Tensor, state: Tensor, index: Tensor) -> Tensor:
-        """Move the given rows to the chart that holds them most deeply; whether there is one."""
+    def cross(self, chart: Tensor, state: Tensor, index: Tensor, may: Tensor) -> Tensor:
+        """Move the given rows that may to the chart that holds them most deeply; whether there is one.
+
+        A gap of at most `_GAP` between two charts is stepped over.
+        """
         d, m = self.d, self.m
         at, k = state[index, :d], chart[index]
         here = LocalGeometry(self.manifold, at, k, first_order=True)
-        entered, (new_chart, new_coords) = self.manifold.enter(here.point, k)
+        entered, (new_chart, new_coords) = self.manifold.enter(here.point, k, -_GAP)
+        entered, new_coords = entered & may, new_coords.clamp(-1, 1)
         if bool(entered.any()):
             here, there = (
                 LocalGeometry(self.manifold, z[entered], c[entered], first_order=True)

@@ -80,8 +80,8 @@ class ChartedManifold(Parametrization, Protocol):
         """Coordinates (K, N, d) of flat points in every chart, and how far each misses, (K, N)."""
         ...
 
-    def enter(self, x: Tensor, chart: Tensor) -> tuple[Tensor, Located]:
-        """Whether a chart other than the given ones holds each point, which, and where."""
+    def enter(self, x: Tensor, chart: Tensor, depth: float = 0.0) -> tuple[Tensor, Located]:
+        """Whether a chart other than the given ones holds each point so deep, which, and where."""
         ...
 
     def nearest_flat(self, x: Tensor) -> Located:

@@ -156,6 +156,34 @@ def test_float32_and_batches_agree():
     assert math.isfinite(float(rough.coords.sum()))
 
 
+@pytest.mark.parametrize("gap", [0.0, 0.02])
+def test_charts_that_only_touch_or_nearly_are_no_boundary(gap):
+    # Three arcs of a circle with no overlap, or with gaps of 0.02 of a width; five on the way at most.
+    _, metric, point, v = start(CircleCharts(1.0, 3, -gap), 8, 9.0)
+    end = metric.exp(point, v)
+    x, y = places(metric.manifold, point), places(metric.manifold, end)
+    assert float((y - sphere_exp(x, v)).norm(dim=-1).max()) <= 5 * 2 * 1.05 * gap + 1e-7
+
+
+def test_charts_that_end_together_have_a_boundary_there():
+    class Twice(PlaneCharts):
+        """The same piece of a plane by two charts."""
+
+        def __init__(self):
+            super().__init__(torch.eye(3)[:, :2].double())
+            self.n_charts = 2
+
+        def encode(self, x, chart=None):
+            coords = super().encode(x, 0)
+            return coords.expand(2, *coords.shape[-2:]) if chart is None else coords
+
+    metric = InducedMetric(Atlas(Twice(), tolerance=1e-6))
+    at = Located(torch.tensor([0]), torch.tensor([[0.5, 0.0]]).double())
+    east = torch.tensor([[2.0, 0.0, 0.0]]).double()
+    with pytest.raises(BoundaryError, match="after 0.25 of its length"):
+        metric.exp(at, east)
+
+
 @pytest.mark.parametrize("charts", [CircleCharts(), SphereCharts(), SphereCharts(dim=3)])
 def test_no_velocity_stays_in_place(charts):
     _, metric, point, v = start(charts, 5, 1.0)

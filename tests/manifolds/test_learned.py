@@ -1,0 +1,60 @@
+"""A learned atlas in pymanopt and geoopt, beside geomstats' suite: what holds on analytic charts holds.
+
+Its charts disagree by some 0.01 where they meet, so a path and its reverse, which change chart at
+different places, differ by as much; nothing else is excluded.
+"""
+
+from pathlib import Path
+
+import geoopt
+import pytest
+import torch
+from geoopt.optim import RiemannianAdam, RiemannianSGD
+from oracles import draw
+
+import learnedmanifolds as lm
+
+ATLAS = lm.load(Path(__file__).parents[1] / "data" / "sphere.safetensors").to(torch.float64)
+JUMP = 0.02
+
+
+def test_pymanopts_properties():
+    report = lm.check_manifold(lm.PymanoptManifold(ATLAS, seed=0), n_points=1, seed=0)
+    failed = {p.name: p.error for p in report.properties if p.required and p.passed is False}
+    assert set(failed) <= {"dist symmetric"}
+    assert all(error < JUMP for error in failed.values())
+
+
+class TestGeoopt:
+    manifold = lm.GeooptManifold(ATLAS)
+
+    def test_invariants(self):
+        m = self.manifold
+        x, y = m.random(12, 3, seed=1), m.random(12, 3, seed=2)
+        assert m.check_point_on_manifold(x)
+        v = m.proju(x, draw(12, 3, seed=3))
+        assert m.check_vector_on_tangent(x, v)
+        assert torch.allclose(m.projx(x), x, rtol=0, atol=1e-8)
+        for end in (m.retr(x, v), m.expmap(x, v)):
+            assert m.check_point_on_manifold(end)
+            assert float((end.norm(dim=-1) - 1).abs().max()) < 0.05
+        found = m.logmap(x, y)
+        assert torch.allclose(found.norm(dim=-1), m.dist(x, y), rtol=1e-9)
+        # It ends where the arriving chart has the point, a jump away from where the other has it.
+        assert float((m.expmap(x, found) - y).norm(dim=-1).max()) < JUMP
+        end, moved = m.expmap_transp(x, 0.5 * v, v)
+        assert torch.allclose(m.norm(end, moved), m.norm(x, v), rtol=1e-8)
+
+    @pytest.mark.parametrize(
+        "make", [lambda p: RiemannianAdam([p], lr=0.1), lambda p: RiemannianSGD([p], lr=0.1)]
+    )
+    def test_optimizers_find_the_nearest_points(self, make):
+        target = 2 * torch.nn.functional.normalize(draw(6, 3, seed=4), dim=-1)
+        start = self.manifold.random(6, 3, seed=5)
+        x = geoopt.ManifoldParameter(start, manifold=self.manifold)
+        optimizer = make(x)
+        for _ in range(120):
+            optimizer.zero_grad()
+            (x - target).square().sum().backward()
+            optimizer.step()
+        assert float((x.detach() - target / 2).norm(dim=-1).max()) < 0.05
