@@ -221,7 +221,8 @@ class _System:
         along = torch.einsum("nijx,nj->nix", second, weights)
         gram = basis @ basis.mT
         # Components of D2(w_i, velocity) along the basis; the rest is normal.
-        parts = torch.linalg.solve(gram, basis @ along.mT).mT  # (N, m, d)
+        # Stages may look far outside the box, where decoders break: their errors refuse the step.
+        parts = torch.linalg.solve_ex(gram, basis @ along.mT)[0].mT  # (N, m, d)
         change = parts if self.first else parts @ carried
         velocity = torch.einsum("nm,nmd->nd", weights, carried)
         out = [velocity, -change.flatten(1)]
@@ -254,6 +255,7 @@ class _System:
             fifth, third = ((_combine(e, slopes) / scale).abs().amax(-1) for e in (_FIFTH, _THIRD))
             tiny = torch.finfo(h.dtype).tiny ** 0.5
             error = h * fifth**2 / (fifth**2 + 0.01 * third**2).sqrt().clamp(min=tiny)
+            error = torch.where(error.isnan(), torch.inf, error)
         return new, slopes, error
 
     def landing(

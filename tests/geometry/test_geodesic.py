@@ -7,7 +7,13 @@ import torch
 from oracles import draw, random_flow, sphere_exp
 
 from learnedmanifolds import Atlas
-from learnedmanifolds.charts import CircleCharts, PlaneCharts, SphereCharts, TorusCharts
+from learnedmanifolds.charts import (
+    CircleCharts,
+    GraphCharts,
+    PlaneCharts,
+    SphereCharts,
+    TorusCharts,
+)
 from learnedmanifolds.geometry import Located
 from learnedmanifolds.geometry.geodesic import flow
 from learnedmanifolds.geometry.metric import BoundaryError, InducedMetric
@@ -182,6 +188,19 @@ def test_charts_that_end_together_have_a_boundary_there():
     east = torch.tensor([[2.0, 0.0, 0.0]]).double()
     with pytest.raises(BoundaryError, match="after 0.25 of its length"):
         metric.exp(at, east)
+
+
+def test_a_decoder_that_breaks_outside_its_box_is_not_asked_there():
+    # A piece of a sphere of radius sqrt(2.1) as a graph: no number a little outside the corners.
+    charts = GraphCharts(lambda t: (2.1 - t.square().sum(-1, keepdim=True)).sqrt())
+    metric = InducedMetric(Atlas(charts, tolerance=1e-6))
+    at = Located(torch.zeros(3, dtype=torch.int64), torch.zeros(3, 2).double())
+    v = torch.tensor([[30.0, 0.0, 0.0], [9.0, 9.0, 0.0], [0.3, -0.2, 0.0]]).double()
+    end = metric.exp(at, v, stop=True)
+    x = metric.manifold.decode(end.coords, end.chart)
+    assert torch.allclose(end.coords[:2], torch.tensor([[1.0, 0.0], [1.0, 1.0]]).double())
+    center = metric.manifold.decode(at.coords, at.chart)
+    assert torch.allclose(x[2], sphere_exp(center, v)[2], rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("charts", [CircleCharts(), SphereCharts(), SphereCharts(dim=3)])
