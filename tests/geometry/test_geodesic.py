@@ -190,6 +190,15 @@ def test_charts_that_end_together_have_a_boundary_there():
         metric.exp(at, east)
 
 
+def test_a_decoder_that_is_constant_far_outside_its_box_is_not_asked_there():
+    charts = GraphCharts(lambda t: 0 * t[:, :1])
+    charts.decode = lambda t, k=None: torch.cat([t.clamp(-1.3, 1.3), 0 * t[..., :1]], -1)
+    metric = InducedMetric(Atlas(charts, tolerance=1e-6))
+    at = Located(torch.zeros(1, dtype=torch.int64), torch.zeros(1, 2).double())
+    end = metric.exp(at, torch.tensor([[30.0, 15.0, 0.0]]).double(), stop=True)
+    assert torch.allclose(end.coords, torch.tensor([[1.0, 0.5]]).double())
+
+
 def test_a_decoder_that_breaks_outside_its_box_is_not_asked_there():
     # A piece of a sphere of radius sqrt(2.1) as a graph: no number a little outside the corners.
     charts = GraphCharts(lambda t: (2.1 - t.square().sum(-1, keepdim=True)).sqrt())
