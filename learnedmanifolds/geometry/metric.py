@@ -110,7 +110,17 @@ class InducedMetric:
         return located, (vectors @ q) @ (ends.carried @ at.jacobian.mT)
 
     def logarithm(self, point: Located, end: Located) -> Logarithm:
-        """Shortest geodesics between pairs of points; see `Logarithm`."""
+        """Shortest geodesics between pairs of points; see `Logarithm`.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many ends as points.
+        """
+        if len(point.chart) != len(end.chart):
+            raise ValueError(
+                f"end must hold as many points as point, {len(point.chart)}, got {len(end.chart)}."
+            )
         graph = sample_graph(self.manifold)
         point, end = (Located(p.chart, p.coords.detach()) for p in (point, end))
         return logarithm(self.manifold, graph, point, end, self.n_ways, self.tolerance)

@@ -112,3 +112,9 @@ def test_components_are_infinitely_far_apart():
     assert torch.allclose(distance[~apart], chord[~apart], rtol=1e-9)
     with pytest.raises(BoundaryError, match="different components"):
         metric.log(a, b)
+
+
+def test_pairs_must_match():
+    _, metric, a, b = pairs(SphereCharts(), 3)
+    with pytest.raises(ValueError, match="end must hold as many points as point, 3, got 2"):
+        metric.dist(a, Located(b.chart[:2], b.coords[:2]))
