@@ -124,7 +124,9 @@ def _newton_step(manifold: ChartedManifold, chart: Tensor, coords: Tensor) -> Te
     held = ((at >= 1) & (gradient < 0)) | ((at <= -1) & (gradient > 0))
     system.masked_fill_(held.unsqueeze(1) | held.unsqueeze(2), 0).diagonal(dim1=1, dim2=2)[held] = 1
     gradient = gradient.masked_fill(held, 0)
-    step = -torch.linalg.solve(system, gradient).unflatten(1, (m, d))
+    # Positive definite, so by Cholesky: torch 2.13's batched LU fails at times on two threads.
+    factor = torch.linalg.cholesky_ex(system)[0]
+    step = -torch.cholesky_solve(gradient.unsqueeze(-1), factor).squeeze(-1).unflatten(1, (m, d))
     size = step.abs().amax((1, 2), keepdim=True)
     return step * (_LARGEST_STEP / size.clamp(min=_LARGEST_STEP))
 
