@@ -127,6 +127,9 @@ def _newton_step(manifold: ChartedManifold, chart: Tensor, coords: Tensor) -> Te
     # Positive definite, so by Cholesky: torch 2.13's batched LU fails at times on two threads.
     factor = torch.linalg.cholesky_ex(system)[0]
     step = -torch.cholesky_solve(gradient.unsqueeze(-1), factor).squeeze(-1).unflatten(1, (m, d))
+    # A chain whose matrix could not be factored stays as it is.
+    whole = step.isfinite().flatten(1).all(1).view(-1, 1, 1)
+    step = torch.where(whole, step, 0.0)
     size = step.abs().amax((1, 2), keepdim=True)
     return step * (_LARGEST_STEP / size.clamp(min=_LARGEST_STEP))
 
