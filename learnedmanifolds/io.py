@@ -12,9 +12,13 @@ from safetensors.torch import save_file
 
 from learnedmanifolds.atlas import Atlas
 from learnedmanifolds.charts.flow import FlowCharts
+from learnedmanifolds.charts.image import ImageCharts
+from learnedmanifolds.published import import_published
+
+__all__ = ["import_published", "load", "save"]
 
 _FORMAT = "learnedmanifolds atlas 1"
-_FAMILIES = {"FlowCharts": FlowCharts}
+_FAMILIES = {"FlowCharts": FlowCharts, "ImageCharts": ImageCharts}
 
 
 def save(atlas: Atlas, path: str | Path) -> None:

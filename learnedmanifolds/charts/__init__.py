@@ -1,4 +1,4 @@
-"""Decoders as charts: the protocol, flow charts for vectors and analytic charts."""
+"""Decoders as charts: the protocol, for vectors, images and analytic ones."""
 
 from learnedmanifolds.charts.analytic import (
     CircleCharts,
@@ -10,7 +10,9 @@ from learnedmanifolds.charts.analytic import (
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.density import SmoothedUniform
 from learnedmanifolds.charts.flow import FlowCharts
+from learnedmanifolds.charts.image import ImageCharts
 from learnedmanifolds.charts.jet import Jet
+from learnedmanifolds.charts.learned import LearnedCharts
 from learnedmanifolds.charts.single import SingleChart
 
 __all__ = [
@@ -18,7 +20,9 @@ __all__ = [
     "CircleCharts",
     "FlowCharts",
     "GraphCharts",
+    "ImageCharts",
     "Jet",
+    "LearnedCharts",
     "PlaneCharts",
     "SingleChart",
     "SmoothedUniform",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,12 +11,13 @@ from torch.nn import functional
 
 from learnedmanifolds.charts.jet import JetRule
 
-# Bound of the log-scale, REFERENCE section 1: s = 1.4 * 0.636 * atan(r / 1.4).
+# Bound of the log-scale: s = 1.4 * 0.636 * atan(r / 1.4), 0.636 near 2 / pi.
 _CLAMP = 1.4
 _GAIN = 1.4 * 0.636
 
 Layer = tuple[Tensor, Tensor]
 Subnet = tuple[Layer, Layer, Layer]
+Activation = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 def _affine(x: Tensor, layer: Layer) -> Tensor:
@@ -42,13 +44,38 @@ def _silu(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return value, slope, rest * torch.addcmul(slope, gate, 1 - value)
 
 
-def _exp_scale(r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    ratio = r / _CLAMP
-    value = (_GAIN * ratio.atan()).exp()
-    log_slope = (_GAIN / _CLAMP) / (1 + ratio * ratio)
-    slope = value * log_slope
-    # d/dr log_slope = -(2 / gain) ratio log_slope^2
-    return value, slope, slope * log_slope * (1 - (2 / _GAIN) * ratio)
+def _relu(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    slope = (u > 0).to(u.dtype)
+    return u * slope, slope, torch.zeros_like(u)
+
+
+class Nonlinearity:
+    """The functions in a network of coupling blocks, with their first and second derivatives.
+
+    Parameters
+    ----------
+    published : bool
+        Hidden layers are ReLU in the place of SiLU, and the log-scale is 1.4 * 0.636 * atan(r) in
+        the place of 1.4 * 0.636 * atan(r / 1.4).
+    """
+
+    def __init__(self, published: bool) -> None:
+        self.hidden = functional.relu if published else functional.silu
+        self.hidden_jet: Activation = _relu if published else _silu
+        self._unit = 1.0 if published else _CLAMP
+
+    def log_scale(self, raw: Tensor) -> Tensor:
+        """The bounded logarithm of a block's scale."""
+        return _GAIN * torch.atan(raw / self._unit)
+
+    def scale_jet(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The scale exp(log_scale(r)) with its first and second derivatives."""
+        ratio = raw / self._unit
+        value = (_GAIN * ratio.atan()).exp()
+        log_slope = (_GAIN / self._unit) / (1 + ratio * ratio)
+        slope = value * log_slope
+        # d/dr log_slope = -(2 / gain) ratio log_slope^2
+        return value, slope, slope * log_slope * (1 - (2 / _GAIN) * ratio)
 
 
 def _turned(x1: Tensor, x2: Tensor, turn: int) -> Tensor:
@@ -61,7 +88,8 @@ class CouplingStack(nn.Module):
 
     A block updates both halves: y1 = exp(s(x2)) x1 + t(x2), y2 = exp(s'(y1)) x2 + t'(y1). Between
     blocks the coordinates shift cyclically, so that no pair of them is always on the same side. The
-    subnets have two hidden SiLU layers, so the network is smooth; it starts as the identity.
+    subnets have two hidden layers, SiLU by default, so the network is smooth; it starts as the
+    identity.
 
     Parameters
     ----------
@@ -72,6 +100,9 @@ class CouplingStack(nn.Module):
     n_blocks, hidden : int
     generator : torch.Generator, optional
         Source of the initial weights.
+    published : bool
+        The published variant, see `Nonlinearity`; no shifts between blocks. Second derivatives are
+        those inside a linear piece.
 
     References
     ----------
@@ -85,10 +116,12 @@ class CouplingStack(nn.Module):
         n_blocks: int,
         hidden: int,
         generator: torch.Generator | None = None,
+        published: bool = False,
     ) -> None:
         super().__init__()
         self.n_charts, self.width = n_charts, width
-        self.first = width - width // 2
+        self._functions = Nonlinearity(published)
+        self.first = round(width / 2) if published else width - width // 2
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for _ in range(n_blocks):
@@ -102,6 +135,7 @@ class CouplingStack(nn.Module):
                     self.biases.append(nn.Parameter(draw[:, -1:].clone()))
         # Multiples of the golden section spread the shifts evenly; the last one undoes the others.
         shifts = [int(b * width * (5**0.5 - 1) / 2) % width for b in range(n_blocks)] + [0]
+        shifts = [0] * (n_blocks + 1) if published else shifts
         self._turns = [(a - b) % width for a, b in zip(shifts, shifts[1:], strict=False)]
         self._views: dict[int | None, list[tuple[Subnet, Subnet]]] = {}
 
@@ -140,12 +174,11 @@ class CouplingStack(nn.Module):
             for i in range(0, len(layers), 6)
         ]
 
-    @staticmethod
-    def _scale_shift(x: Tensor, net: Subnet) -> tuple[Tensor, Tensor]:
-        x = functional.silu(_affine(x, net[0]))
-        x = functional.silu(_affine(x, net[1]))
+    def _scale_shift(self, x: Tensor, net: Subnet) -> tuple[Tensor, Tensor]:
+        x = self._functions.hidden(_affine(x, net[0]))
+        x = self._functions.hidden(_affine(x, net[1]))
         raw, shift = _affine(x, net[2]).chunk(2, dim=-1)
-        return _GAIN * torch.atan(raw / _CLAMP), shift
+        return self._functions.log_scale(raw), shift
 
     def forward(self, x: Tensor, chart: int | None = None) -> tuple[Tensor, Tensor]:
         """Image of x, (N, n) or (K, N, n), and log |det| of the Jacobian, (..., N)."""
@@ -184,12 +217,11 @@ class CouplingStack(nn.Module):
             rows = _turned(x1, x2, turn)
         return rows
 
-    @staticmethod
-    def _push_half(moved: Tensor, fixed: Tensor, net: Subnet, rule: JetRule) -> Tensor:
+    def _push_half(self, moved: Tensor, fixed: Tensor, net: Subnet, rule: JetRule) -> Tensor:
         rows = fixed
         for layer in net[:2]:
             rows = _affine_rows(rows, layer)
-            rows = rule.elementwise(rows, _silu)
+            rows = rule.elementwise(rows, self._functions.hidden_jet)
         raw, shift = _affine_rows(rows, net[2]).chunk(2, dim=-1)
-        scale = rule.elementwise(raw, _exp_scale)
+        scale = rule.elementwise(raw, self._functions.scale_jet)
         return rule.product(scale, moved) + shift

@@ -81,13 +81,14 @@ class JetRule:
         self, rows: Tensor, function: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
     ) -> Tensor:
         """Rows of f(u), where ``function`` gives f, f' and f'' at the value of u."""
-        u, first, second = rows.split_with_sizes(self.sizes, -3)
-        value, slope, curvature = function(u)
-        parts = [value, slope * first]
+        value, slope, curvature = function(rows.narrow(-3, 0, 1))
+        out = rows * slope
+        out.narrow(-3, 0, 1).copy_(value)
         if self.sizes[2]:
+            _, first, _ = rows.split_with_sizes(self.sizes, -3)
             squares = self._products(first, first)
-            parts.append(torch.addcmul(slope * second, curvature, squares))
-        return torch.cat(parts, -3)
+            out.narrow(-3, 1 + self.sizes[1], self.sizes[2]).addcmul_(curvature, squares)
+        return out
 
     def shift(self, rows: Tensor, constant: Tensor) -> Tensor:
         """Rows of a map plus a constant (..., N or 1, n)."""
@@ -105,13 +106,14 @@ class JetRule:
 
     def product(self, u: Tensor, v: Tensor) -> Tensor:
         """Rows of the pointwise product of two maps."""
-        u0, u1, u2 = u.split_with_sizes(self.sizes, -3)
-        v0, v1, v2 = v.split_with_sizes(self.sizes, -3)
-        parts = [u0 * v0, torch.addcmul(u1 * v0, u0, v1)]
+        u0, u1, _ = u.split_with_sizes(self.sizes, -3)
+        v0, v1, _ = v.split_with_sizes(self.sizes, -3)
+        out = u0 * v
+        out.narrow(-3, 1, u.shape[-3] - 1).addcmul_(u.narrow(-3, 1, u.shape[-3] - 1), v0)
         if self.sizes[2]:
-            second = torch.addcmul(u2 * v0, u0, v2)
-            parts.append(second + self._products(u1, v1) + self._products(v1, u1))
-        return torch.cat(parts, -3)
+            second = out.narrow(-3, 1 + self.sizes[1], self.sizes[2])
+            second.add_(self._products(u1, v1)).add_(self._products(v1, u1))
+        return out
 
 
 @functools.lru_cache(maxsize=64)

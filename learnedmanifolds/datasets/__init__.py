@@ -2,6 +2,7 @@
 
 from learnedmanifolds.datasets.circles import TwoCircles
 from learnedmanifolds.datasets.digits import Digits, digits
+from learnedmanifolds.datasets.images import IMAGES, Balls, Bars, ImageManifold, balls, bars
 from learnedmanifolds.datasets.manifold import ToyManifold, ToySettings
 from learnedmanifolds.datasets.registry import (
     TOYS,
@@ -18,8 +19,12 @@ from learnedmanifolds.datasets.swiss_roll import SwissRoll
 from learnedmanifolds.datasets.torus import Torus
 
 __all__ = [
+    "IMAGES",
     "TOYS",
+    "Balls",
+    "Bars",
     "Digits",
+    "ImageManifold",
     "Ring",
     "Sphere",
     "SwissRoll",
@@ -27,6 +32,8 @@ __all__ = [
     "ToyManifold",
     "ToySettings",
     "TwoCircles",
+    "balls",
+    "bars",
     "digits",
     "ring",
     "sphere",

@@ -56,14 +56,14 @@ class Cells(NamedTuple):
         """Regions of nodes, (K, M) bool, grown along the data by the margin."""
         return torch.stack([(self.paths[own] <= self.margin).any(0) | own for own in region])
 
-    def frames(self) -> tuple[Tensor, Tensor]:
-        """Centres (K, n) and orthonormal frames (K, n, n) whose leading columns fit the coordinates."""
+    def frames(self, full: bool = True) -> tuple[Tensor, Tensor]:
+        """Centres (K, n) and orthonormal columns that fit the coordinates first, (K, n, n or d)."""
         centers, frames = [], []
         for member, coords in zip(self.members, self.coords, strict=True):
             y, x = coords[member], self.nodes[member]
             near = y.norm(dim=-1).topk(max(2, min(len(y), len(y) // 4 + 4)), largest=False).indices
             x, y = x[near], y[near]
-            u, _, v = torch.linalg.svd((x - x.mean(0)).mT @ (y - y.mean(0)))
+            u, _, v = torch.linalg.svd((x - x.mean(0)).mT @ (y - y.mean(0)), full_matrices=full)
             d = y.shape[-1]
             centers.append(x[0])
             frames.append(torch.cat([u[:, :d] @ v, u[:, d:]], dim=1))

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from learnedmanifolds.charts.flow import FlowCharts
+from learnedmanifolds.charts.learned import LearnedCharts
 
 LATENT_NOISE = 0.01
 """Standard deviation sigma_z of the encoder's noise (the published value)."""
@@ -21,7 +21,7 @@ LEAST_STRETCH = 0.2
 
 
 def negative_elbo(
-    charts: FlowCharts, x: Tensor, noise_std: float, latent_noise: Tensor | None
+    charts: LearnedCharts, x: Tensor, noise_std: float, latent_noise: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Minus the evidence lower bound up to a constant, (K, N), and the reconstructions (K, N, n).
 
@@ -29,7 +29,7 @@ def negative_elbo(
 
     Parameters
     ----------
-    charts : FlowCharts
+    charts : LearnedCharts
     x : Tensor, shape (N, n) or (K, N, n)
     noise_std : float
         sigma_x, in the units of x.
@@ -44,7 +44,7 @@ def negative_elbo(
     return error - charts.base_prior(z)[0], reconstruction
 
 
-def evidence_lower_bound(charts: FlowCharts, x: Tensor, noise_std: float) -> Tensor:
+def evidence_lower_bound(charts: LearnedCharts, x: Tensor, noise_std: float) -> Tensor:
     """The evidence lower bound of every chart with all its constants, (K, N), in nats.
 
     E log p(x | z) + log p(z) - log q(z | x) with z = E(x) + sigma_z eps. The expectation over eps
@@ -72,7 +72,7 @@ def mixture_loss(losses: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor]:
     return (responsibilities * costs).sum(0).mean(), responsibilities
 
 
-def lipschitz_loss(charts: FlowCharts, t: Tensor, noise: Tensor, noise_std: float) -> Tensor:
+def lipschitz_loss(charts: LearnedCharts, t: Tensor, noise: Tensor, noise_std: float) -> Tensor:
     """Mean of |D(t) - D(t + sigma_z eps)|^2 / sigma_x^2 over t and charts; t, eps (K, N, d)."""
     step = charts.decode_base(t) - charts.decode_base(t + LATENT_NOISE * noise)
     return step.square().sum(-1).mean() / noise_std**2
@@ -101,7 +101,7 @@ def squeeze_loss(x: Tensor, y: Tensor, s: Tensor, t: Tensor, length: Tensor) -> 
 
 @torch.no_grad()
 def overlap_weights(
-    charts: FlowCharts, x: Tensor, log_weights: Tensor, noise_std: float, factor: float
+    charts: LearnedCharts, x: Tensor, log_weights: Tensor, noise_std: float, factor: float
 ) -> Tensor:
     """Responsibilities with every chart's claim widened in turn, (K, N).
 

@@ -12,9 +12,11 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from learnedmanifolds._check import ArrayLike, as_tensor, integer, non_negative, positive
+from learnedmanifolds._check import ArrayLike, as_tensor, integer, positive
 from learnedmanifolds.atlas import Atlas
 from learnedmanifolds.charts.flow import FlowCharts
+from learnedmanifolds.charts.image import ImageCharts
+from learnedmanifolds.charts.learned import LearnedCharts
 from learnedmanifolds.geometry.local import Located
 from learnedmanifolds.models.cells import disc_cells
 from learnedmanifolds.models.losses import evidence_lower_bound
@@ -42,7 +44,9 @@ class MixtureVAE(BaseEstimator):
         Standard deviation sigma_x of the data around the manifold, in the units of the data; by
         default measured as the residual of local principal components.
     hidden, n_blocks, n_latent_blocks : int
-        Size of the networks, see `FlowCharts`.
+        Size of the networks, see `FlowCharts` and, for images, `ImageCharts`.
+    levels, conv_hidden, n_conv_blocks : int
+        Of images only, see `ImageCharts`.
     schedule : Schedule, optional
         Steps, rates and weights of the training stages; `Schedule.suited` by default.
     max_restarts : int
@@ -81,6 +85,9 @@ class MixtureVAE(BaseEstimator):
         hidden: int = 64,
         n_blocks: int = 5,
         n_latent_blocks: int = 3,
+        levels: int | None = None,
+        conv_hidden: int = 32,
+        n_conv_blocks: int = 3,
         schedule: Schedule | None = None,
         max_restarts: int = 1,
         checkpoint_dir: str | Path | None = None,
@@ -94,6 +101,9 @@ class MixtureVAE(BaseEstimator):
         self.hidden = hidden
         self.n_blocks = n_blocks
         self.n_latent_blocks = n_latent_blocks
+        self.levels = levels
+        self.conv_hidden = conv_hidden
+        self.n_conv_blocks = n_conv_blocks
         self.schedule = schedule
         self.max_restarts = max_restarts
         self.checkpoint_dir = checkpoint_dir
@@ -102,13 +112,14 @@ class MixtureVAE(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, x: ArrayLike, y: object = None) -> Self:
-        """Learn the atlas of the points x, (N, n); y is ignored.
+        """Learn the atlas of the points x, (N, n), or of images, (N, C, H, W); y is ignored.
 
         Raises
         ------
         TypeError, ValueError
-            If x is not a finite array of at least two features, a parameter is out of range, dim
-            exceeds the number of features, or there are fewer points than charts.
+            If x is not a finite array of at least two features, or of images whose sides can be
+            halved ``levels`` times, a parameter is out of range, dim exceeds the number of features,
+            or there are fewer points than charts.
         """
         data = self._check(x)
         seed = self.random_state
@@ -118,7 +129,7 @@ class MixtureVAE(BaseEstimator):
         seeds = []
         for restart in range(self.max_restarts + 1):
             seeds.append(seed + 7919 * restart)
-            atlas, history = self._train(data, seeds[-1], restart)
+            atlas, history = self._train(data.flatten(1), tuple(data.shape[1:]), seeds[-1], restart)
             quality = atlas.quality(data[:4096])
             rank = (quality.healthy, quality.coverage)
             if best is None or rank > best[0]:
@@ -129,7 +140,7 @@ class MixtureVAE(BaseEstimator):
             raise RuntimeError("no training ran")
         _, self.atlas_, self.quality_, history = best
         self.history_ = {**history, "seeds": seeds}
-        self.n_features_in_ = data.shape[1]
+        self.n_features_in_ = data[0].numel()
         if not self.quality_.healthy:
             warnings.warn(
                 f"The atlas has dead charts {list(self.quality_.dead_charts)}, folded shares "
@@ -141,10 +152,13 @@ class MixtureVAE(BaseEstimator):
         return self
 
     def _check(self, x: ArrayLike) -> Tensor:
-        data = as_tensor(x, "x", shape=(None, None), allow_empty=False).detach().float()
+        data = as_tensor(x, "x", allow_empty=False).detach().float()
+        if data.dim() not in (2, 4):
+            raise ValueError(f"x must have shape (N, n) or (N, C, H, W), got {tuple(data.shape)}.")
+        n_features = data[0].numel()
         integer(self.n_charts, "n_charts", minimum=1)
         integer(self.dim, "dim", minimum=1)
-        for name in ("hidden", "n_blocks"):
+        for name in ("hidden", "n_blocks", "conv_hidden", "n_conv_blocks"):
             integer(getattr(self, name), name, minimum=1)
         for name in ("n_latent_blocks", "max_restarts"):
             integer(getattr(self, name), name, minimum=0)
@@ -152,42 +166,54 @@ class MixtureVAE(BaseEstimator):
             integer(self.random_state, "random_state", minimum=0)
         if self.noise_std is not None:
             positive(self.noise_std, "noise_std")
-        if data.shape[1] < 2:
+        if n_features < 2:
             raise ValueError(f"x must have at least 2 features, got shape {tuple(data.shape)}.")
-        if self.dim > data.shape[1]:
+        if self.dim > n_features:
             raise ValueError(
-                f"dim must be at most the number of features {data.shape[1]}, got {self.dim}."
+                f"dim must be at most the number of features {n_features}, got {self.dim}."
             )
         if len(data) < max(32, self.n_charts * (self.dim + 2)):
             raise ValueError(
                 f"x must have at least {max(32, self.n_charts * (self.dim + 2))} points for "
                 f"n_charts={self.n_charts} and dim={self.dim}, got {len(data)}."
             )
-        non_negative(float((data - data.mean(0)).abs().max()), "x")
+        if self.levels is not None:
+            integer(self.levels, "levels", minimum=1)
         if bool((data == data[0]).all()):
             raise ValueError("x must hold different points, got the same one in every row.")
         return data
 
-    def _train(self, x: Tensor, seed: int, restart: int) -> tuple[Atlas, dict[str, Any]]:
+    def _new_charts(self, shape: tuple[int, ...], seed: int) -> FlowCharts | ImageCharts:
+        sizes: dict[str, Any] = {
+            "n_charts": self.n_charts,
+            "dim": self.dim,
+            "hidden": self.hidden,
+            "n_blocks": self.n_blocks,
+            "n_latent_blocks": self.n_latent_blocks,
+            "seed": seed,
+        }
+        if len(shape) == 1:
+            return FlowCharts(n_ambient=shape[0], **sizes)
+        channels, height, width = shape
+        return ImageCharts(
+            ambient_shape=(channels, height, width),
+            levels=self.levels,
+            conv_hidden=self.conv_hidden,
+            n_conv_blocks=self.n_conv_blocks,
+            **sizes,
+        )
+
+    def _train(
+        self, x: Tensor, shape: tuple[int, ...], seed: int, restart: int
+    ) -> tuple[Atlas, dict[str, Any]]:
         import lightning
         from lightning.pytorch.callbacks import ModelCheckpoint
 
         schedule = self.schedule or Schedule.suited(self.n_charts, self.dim)
         generator = torch.Generator().manual_seed(seed)
         cells = disc_cells(x, self.n_charts, self.dim, generator)
-        centers, frames = cells.frames()
-        charts = FlowCharts(
-            self.n_charts,
-            self.dim,
-            x.shape[1],
-            hidden=self.hidden,
-            n_blocks=self.n_blocks,
-            n_latent_blocks=self.n_latent_blocks,
-            seed=seed,
-        )
-        charts.center.copy_(centers.unsqueeze(1))
-        charts.frame.copy_(frames)
-        charts.radius.copy_(cells.radius.view(-1, 1, 1))
+        charts = self._new_charts(shape, seed)
+        charts.place(*cells.frames(full=isinstance(charts, FlowCharts)), cells.radius)
         noise_std = self.noise_std or local_noise(x, self.dim)
         module = AtlasTraining(charts, x, cells, noise_std, schedule, seed)
         callbacks: list[Any] = []
@@ -250,10 +276,10 @@ class MixtureVAE(BaseEstimator):
         chart, coords = located
         return self._fitted().decode(coords, chart)
 
-    def _charts(self) -> FlowCharts:
+    def _charts(self) -> LearnedCharts:
         charts = self._fitted().charts
-        if not isinstance(charts, FlowCharts):
-            raise TypeError(f"atlas_ must have FlowCharts, got {type(charts).__name__}.")
+        if not isinstance(charts, LearnedCharts):
+            raise TypeError(f"atlas_ must have LearnedCharts, got {type(charts).__name__}.")
         return charts
 
     def _fitted(self) -> Atlas:

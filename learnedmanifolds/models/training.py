@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from learnedmanifolds.atlas import Atlas
-from learnedmanifolds.charts.flow import FlowCharts
+from learnedmanifolds.charts.learned import LearnedCharts
 from learnedmanifolds.models.cells import Cells
 from learnedmanifolds.models.losses import (
     consensus_loss,
@@ -31,6 +31,7 @@ _LARGEST_SHARPENING = 5.0
 # how much wider they may become where charts have drawn apart.
 _TRIMS = ((0.15, 0.15, 1.0), (0.6, 0.1, 1.1))
 _TRIM_POINTS = 20_000
+_TRIM_ENTRIES = 4_000_000
 
 # Distance in coordinates at which the stretch of a chart is looked at.
 _NEAR = 0.2
@@ -114,7 +115,7 @@ class AtlasTraining(lightning.LightningModule):
 
     Parameters
     ----------
-    charts : FlowCharts
+    charts : LearnedCharts
     x : Tensor, shape (N, n)
     cells : Cells
         Where each chart is seeded.
@@ -130,7 +131,7 @@ class AtlasTraining(lightning.LightningModule):
 
     def __init__(
         self,
-        charts: FlowCharts,
+        charts: LearnedCharts,
         x: Tensor,
         cells: Cells,
         noise_std: float,
@@ -250,7 +251,7 @@ class AtlasTraining(lightning.LightningModule):
         near = torch.randn(shape, generator=generator, device=self.device)
         near = (t + _NEAR * near / near.norm(dim=-1, keepdim=True)).clamp(-1, 1)
         points = self.charts.decode(torch.cat([t, near], dim=1))
-        spread = squeeze_loss(points[:, :size], points[:, size:], t, near, self.charts.radius)
+        spread = squeeze_loss(points[:, :size], points[:, size:], t, near, self.charts.unit_length)
         flat = points.flatten(0, 1)
         excess = self._patches.excess(flat).view(points.shape[:2])
         box = (share * excess.mean(1)).sum() / (2 * self.overlap_noise**2)
@@ -301,11 +302,13 @@ class AtlasTraining(lightning.LightningModule):
             return Atlas(self.charts, weights, self.overlap_noise)
         few = self._trim(weights, RESERVE, 1.0)
         atlas = Atlas(self.charts, weights, self.overlap_noise)
-        return Atlas(self.charts, atlas.responsibilities(few).mean(0), self.overlap_noise)
+        shares = atlas.responsibilities(few.unflatten(-1, atlas.ambient_shape)).mean(0)
+        return Atlas(self.charts, shares, self.overlap_noise)
 
     def _trim(self, weights: Tensor, reserve: float, widest: float) -> Tensor:
         """Trim the boxes; returns the part of the data that decided how far."""
-        few = self._x[:: 1 + len(self._x) // _TRIM_POINTS]
+        count = min(_TRIM_POINTS, max(2_000, _TRIM_ENTRIES // self.charts.n_ambient))
+        few = self._x[:: 1 + len(self._x) // count]
         atlas = Atlas(self.charts, weights, self.overlap_noise)
         self.charts.rebox(*trimmed_boxes(atlas, few, reserve, widest))
         return few
