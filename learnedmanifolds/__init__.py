@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from learnedmanifolds import charts, datasets, geometry, inverse, plot
+    from learnedmanifolds import charts, datasets, geometry, inverse, io, metrics, plot
     from learnedmanifolds.atlas import Atlas
-    from learnedmanifolds.inverse import InverseProblem, compare, operators, solve
+    from learnedmanifolds.inverse import InverseProblem, compare, operators, solve, solve_batch
     from learnedmanifolds.io import load
     from learnedmanifolds.manifolds import PymanoptManifold
-    from learnedmanifolds.models import MixtureVAE
+    from learnedmanifolds.models import MixtureVAE, pretrained
 
 __version__ = "0.1.0"
 
@@ -25,6 +25,7 @@ _HOMES = {
     "PymanoptManifold": "learnedmanifolds.manifolds",
     "Validated": "learnedmanifolds.validated",
     "charts": "",
+    "check_adjoint": "learnedmanifolds.checks",
     "check_gradient": "learnedmanifolds.checks",
     "check_hessian": "learnedmanifolds.checks",
     "check_manifold": "learnedmanifolds.checks",
@@ -34,10 +35,14 @@ _HOMES = {
     "datasets": "",
     "geometry": "",
     "inverse": "",
+    "io": "",
     "load": "learnedmanifolds.io",
+    "metrics": "",
     "operators": "learnedmanifolds.inverse",
     "plot": "",
+    "pretrained": "learnedmanifolds.models",
     "solve": "learnedmanifolds.inverse",
+    "solve_batch": "learnedmanifolds.inverse",
 }
 
 __all__ = [
@@ -49,6 +54,7 @@ __all__ = [
     "PymanoptManifold",
     "Validated",
     "charts",
+    "check_adjoint",
     "check_gradient",
     "check_hessian",
     "check_manifold",
@@ -58,10 +64,14 @@ __all__ = [
     "datasets",
     "geometry",
     "inverse",
+    "io",
     "load",
+    "metrics",
     "operators",
     "plot",
+    "pretrained",
     "solve",
+    "solve_batch",
 ]
 
 

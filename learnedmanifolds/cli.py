@@ -26,7 +26,9 @@ JsonPath = Annotated[
     Path | None, typer.Option("--json", help="Also write everything printed to this file, as JSON.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
-AtlasPath = Annotated[Path, typer.Argument(help="A saved atlas (train writes one).")]
+AtlasPath = Annotated[
+    Path, typer.Argument(help="A saved atlas (train writes one), or the name of a shipped one.")
+]
 Target = Annotated[
     str, typer.Option(help="Observation: the point to come near, as comma-separated numbers.")
 ]
@@ -84,7 +86,11 @@ def demo(
 @app.command()
 def train(
     data: Annotated[
-        str, typer.Argument(help="A toy (two_circles, ring, ...) or a .npy, .npz or .csv file.")
+        str,
+        typer.Argument(
+            help="A toy (two_circles, ring, ...), a recipe (bars-32, balls-64, ...) or a .npy, .npz "
+            "or .csv file."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The atlas file to write.")] = Path(
         "atlas.safetensors"
@@ -100,28 +106,29 @@ def train(
     seed: Seed = 0,
     json_path: JsonPath = None,
 ) -> None:
-    """Learn an atlas from a toy manifold or from your own points (rows)."""
+    """Learn an atlas from a toy manifold, by a recipe, or from your own points (rows)."""
     from learnedmanifolds.datasets import TOYS
     from learnedmanifolds.datasets.files import read_points
-    from learnedmanifolds.models import MixtureVAE
+    from learnedmanifolds.models import RECIPES, MixtureVAE
 
-    if data in TOYS:
+    running: dict[str, Any] = {"checkpoint_dir": checkpoints, "verbose": console.is_terminal}
+    if data in RECIPES:
+        given = {"n_charts": charts, "noise_std": noise_std}
+        changes = {name: value for name, value in given.items() if value is not None}
+        if dim not in (None, RECIPES[data].manifold.dim):
+            raise ValueError(f"--dim must be left out for the recipe {data}, got {dim}.")
+        model = RECIPES[data].with_seed(seed).fit(**changes, **running)
+    elif data in TOYS:
         settings = TOYS[data].settings
         points = TOYS[data].sample(settings.n, settings.noise, seed)
         charts, dim = charts or settings.n_charts, dim or settings.dim
         noise_std = noise_std or settings.noise_std
+        model = MixtureVAE(charts, dim, noise_std, random_state=seed, **running).fit(points)
     else:
         points = read_points(data)
-    if charts is None or dim is None:
-        raise ValueError("--charts and --dim must be given for your own data.")
-    model = MixtureVAE(
-        charts,
-        dim,
-        noise_std=noise_std,
-        random_state=seed,
-        checkpoint_dir=checkpoints,
-        verbose=console.is_terminal,
-    ).fit(points)
+        if charts is None or dim is None:
+            raise ValueError("--charts and --dim must be given for your own data.")
+        model = MixtureVAE(charts, dim, noise_std, random_state=seed, **running).fit(points)
     model.atlas_.save(output)
     _print_quality(model.quality_.to_dict(), {})
     console.print(f"wrote {output}")
@@ -137,10 +144,10 @@ def solve(
     optimizer: Annotated[
         str,
         typer.Option(
-            help="steepest-descent, conjugate-gradient, "
-            "trust-regions, particle-swarm or nelder-mead."
+            help="levenberg-marquardt, trust-regions, lbfgs, conjugate-gradient, steepest-descent, "
+            "fixed-step, particle-swarm or nelder-mead."
         ),
-    ] = ("trust-regions"),
+    ] = "trust-regions",
     starts: Starts = 5,
     prior_weight: Annotated[float, typer.Option(help="Weight of the latent density.")] = 0.0,
     figure: Annotated[Path | None, typer.Option(help="Write the convergence figure here.")] = None,
@@ -232,8 +239,9 @@ def info(atlas: AtlasPath, json_path: JsonPath = None) -> None:
 
 def _load(path: Path) -> Any:
     from learnedmanifolds.io import load
+    from learnedmanifolds.models import pretrained, pretrained_names
 
-    return load(path)
+    return pretrained(str(path)) if str(path) in pretrained_names() else load(path)
 
 
 def _problem(target: str, atlas: Any, prior_weight: float) -> Any:

@@ -1,14 +1,16 @@
-"""Numerical checks of manifolds, costs and their derivatives, for any pymanopt manifold."""
+"""Numerical checks of manifolds, costs, operators and their derivatives."""
 
 from learnedmanifolds.checks.derivatives import check_gradient, check_hessian
 from learnedmanifolds.checks.manifold import check_manifold
 from learnedmanifolds.checks.maps import check_retraction, check_transport
+from learnedmanifolds.checks.operator import check_adjoint
 from learnedmanifolds.checks.result import Check, Property, Report
 
 __all__ = [
     "Check",
     "Property",
     "Report",
+    "check_adjoint",
     "check_gradient",
     "check_hessian",
     "check_manifold",

@@ -11,10 +11,18 @@ import numpy as np
 from pymanopt.optimizers.optimizer import Optimizer
 
 from learnedmanifolds._check import ArrayLike
-from learnedmanifolds.inverse.optimizers import make_optimizer, optimizer_name
+from learnedmanifolds.inverse.optimizers import optimizer_name
 from learnedmanifolds.inverse.problem import InverseProblem
 from learnedmanifolds.inverse.solution import Solution
-from learnedmanifolds.inverse.solve import Source, as_manifold, draw_starts, run_all
+from learnedmanifolds.inverse.solve import (
+    RunOptions,
+    Source,
+    as_manifold,
+    check_problem,
+    draw_starts,
+    run_all,
+)
+from learnedmanifolds.inverse.stopping import Criterion
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,10 +117,12 @@ def compare(
     seed: int | None = None,
     *,
     initial_points: ArrayLike | None = None,
+    n_screen: int = 0,
     retraction: str = "second-order",
-    max_iterations: int = 200,
-    min_gradient_norm: float = 1e-6,
-    max_time: float = 1000.0,
+    stopping: Criterion | None = None,
+    max_iterations: int | None = None,
+    min_gradient_norm: float | None = None,
+    max_time: float | None = None,
 ) -> Comparison:
     """Run several optimizers from the same starts.
 
@@ -122,7 +132,11 @@ def compare(
     source : Atlas, Charts or PymanoptManifold
     optimizers : sequence of str or pymanopt Optimizer
         No two of the same name.
-    n_starts, seed, initial_points, retraction, max_iterations, min_gradient_norm, max_time
+    n_screen : int
+        See `solve`. Optimizers are compared from random starts by default, good and bad ones.
+    n_starts, seed, initial_points, retraction
+        See `solve`.
+    stopping, max_iterations, min_gradient_norm, max_time
         See `solve`.
 
     Returns
@@ -138,18 +152,15 @@ def compare(
         raise TypeError(
             f"optimizers must be a sequence of optimizers, got {type(optimizers).__name__}."
         )
-    options = {
-        "max_iterations": max_iterations,
-        "min_gradient_norm": min_gradient_norm,
-        "max_time": max_time,
-    }
+    options = RunOptions(stopping, max_iterations, min_gradient_norm, max_time)
     for optimizer in optimizers:
-        make_optimizer(optimizer, **options)  # type: ignore[arg-type]
+        options.make(optimizer)
+    check_problem(problem)
     names = [optimizer_name(optimizer) for optimizer in optimizers]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"optimizers must be at least one, each of its own name, got {names}.")
     manifold = as_manifold(source, retraction)
-    starts, seeds = draw_starts(manifold, n_starts, seed, initial_points)
+    starts, seeds = draw_starts(problem, manifold, n_starts, seed, initial_points, n_screen)
     return Comparison(
         {
             name: Solution.best_of(run_all(problem, manifold, optimizer, starts, seeds, options))

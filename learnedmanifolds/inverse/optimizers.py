@@ -1,4 +1,4 @@
-"""pymanopt's optimizers by name."""
+"""Optimizers by name: pymanopt's and those of this package."""
 
 from __future__ import annotations
 
@@ -16,12 +16,20 @@ from pymanopt.optimizers.line_search import AdaptiveLineSearcher
 from pymanopt.optimizers.optimizer import Optimizer
 
 from learnedmanifolds._check import integer, non_negative, one_of, positive
+from learnedmanifolds.inverse.fixed_step import FixedStep
+from learnedmanifolds.inverse.lbfgs import LBFGS
+from learnedmanifolds.inverse.levenberg_marquardt import LevenbergMarquardt
+from learnedmanifolds.inverse.stopping import Criterion
 
 
 def _line_search() -> AdaptiveLineSearcher:
     """Halves the last step more often than by default: one from near a maximum may be huge."""
     return AdaptiveLineSearcher(max_iterations=20)
 
+
+_MAX_ITERATIONS = 200
+_MIN_GRADIENT_NORM = 1e-6
+_NO_LIMIT = 10**9
 
 _FACTORIES: dict[str, Callable[..., Optimizer]] = {
     # pymanopt's default search doubles the step that it guesses from the last decrease, which
@@ -34,6 +42,9 @@ _FACTORIES: dict[str, Callable[..., Optimizer]] = {
         beta_rule="PolakRibiere", line_searcher=_line_search(), **options
     ),
     "trust-regions": TrustRegions,
+    "levenberg-marquardt": LevenbergMarquardt,
+    "lbfgs": LBFGS,
+    "fixed-step": FixedStep,
     "particle-swarm": ParticleSwarm,
     "nelder-mead": NelderMead,
 }
@@ -45,9 +56,10 @@ OPTIMIZERS = tuple(_FACTORIES)
 def make_optimizer(
     optimizer: str | Optimizer,
     *,
-    max_iterations: int = 200,
-    min_gradient_norm: float = 1e-6,
-    max_time: float = 1000.0,
+    stopping: Criterion | None = None,
+    max_iterations: int | None = None,
+    min_gradient_norm: float | None = None,
+    max_time: float | None = None,
 ) -> Optimizer:
     """A silent pymanopt optimizer.
 
@@ -56,22 +68,29 @@ def make_optimizer(
     optimizer : str or pymanopt Optimizer
         One of `OPTIMIZERS`; or a ready optimizer, of which a silent copy with its own options is
         returned.
-    max_iterations : int
-    min_gradient_norm : float
-        In units of the cost per unit of the data.
-    max_time : float
-        Seconds.
+    stopping : Criterion, optional
+        What is going to end the runs beside the optimizer's own limits, which with it have no
+        defaults but the time.
+    max_iterations : int, optional
+        200 by default.
+    min_gradient_norm : float, optional
+        In units of the cost per unit of the data; 1e-6 by default.
+    max_time : float, optional
+        Seconds; 1000 by default.
 
     Raises
     ------
     TypeError, ValueError
         If an argument has the wrong type or value.
     """
-    options = {
-        "max_iterations": integer(max_iterations, "max_iterations", minimum=1),
-        "min_gradient_norm": non_negative(min_gradient_norm, "min_gradient_norm"),
-        "max_time": positive(max_time, "max_time"),
-    }
+    if stopping is not None and not isinstance(stopping, Criterion):
+        raise TypeError(f"stopping must be a Criterion, got {type(stopping).__name__}.")
+    options: dict[str, float] = {"max_time": positive(_or(max_time, 1000.0), "max_time")}
+    alone = stopping is None
+    gradient_norm = _or(min_gradient_norm, _MIN_GRADIENT_NORM if alone else 0.0)
+    options["min_gradient_norm"] = non_negative(gradient_norm, "min_gradient_norm")
+    iterations = _or(max_iterations, _MAX_ITERATIONS if alone else _NO_LIMIT)
+    options["max_iterations"] = integer(iterations, "max_iterations", minimum=1)
     if isinstance(optimizer, Optimizer):
         ready = copy.deepcopy(optimizer)
         ready._verbosity = ready._log_verbosity = 0
@@ -81,11 +100,17 @@ def make_optimizer(
             f"optimizer must be one of {', '.join(OPTIMIZERS)} or a pymanopt Optimizer, "
             f"got {type(optimizer).__name__}."
         )
-    return _FACTORIES[one_of(optimizer, "optimizer", OPTIMIZERS)](
-        verbosity=0, log_verbosity=0, **options
-    )
+    name = one_of(optimizer, "optimizer", OPTIMIZERS)
+    if name == "particle-swarm" and iterations == _NO_LIMIT:
+        # The swarm slows down in proportion to it.
+        del options["max_iterations"]
+    return _FACTORIES[name](verbosity=0, log_verbosity=0, **options)
 
 
 def optimizer_name(optimizer: str | Optimizer) -> str:
     """The name of an optimizer in tables and figures."""
     return optimizer if isinstance(optimizer, str) else type(optimizer).__name__
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

@@ -1,8 +1,9 @@
-"""Least squares with a latent prior: the cost of an inverse problem."""
+"""The cost of an inverse problem: negative log-likelihood with a latent prior."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pymanopt
@@ -11,59 +12,73 @@ from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, non_negative, positive
 from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.inverse.least_squares import LeastSquaresProblem
+from learnedmanifolds.inverse.noise import GaussianNoise, NoiseModel
+from learnedmanifolds.inverse.operators.base import Operator
+from learnedmanifolds.inverse.operators.deepinv import as_operator
 from learnedmanifolds.manifolds import PymanoptManifold
 
 
 class InverseProblem:
     """Find the point of a manifold that explains an observation y = F(x) + noise.
 
-    The cost is |F(x) - y|^2 / (2 sigma^2) - weight * log q(x), with q the atlas' latent density of
-    the ambient point (`Atlas.log_density`), the same from every chart; without ``noise_std`` the
-    data term is |F(x) - y|^2 / 2.
+    The cost is -log p(y | F(x)) - weight * log q(x), the first term up to a constant, with q the
+    atlas' latent density of the ambient point (`Atlas.log_density`), the same from every chart.
+    For Gaussian noise the data term is |F(x) - y|^2 / (2 sigma^2); with neither ``noise_std`` nor
+    ``noise`` it is |F(x) - y|^2 / 2.
 
     Parameters
     ----------
-    operator : callable
+    operator : Operator or callable
         F, from one float64 point (a torch tensor of the ambient shape) to a tensor of the
-        observation's shape; differentiable by torch.
+        observation's shape; differentiable by torch. Objects of deepinv's protocol are accepted.
     observation : array
         y, of any shape.
     noise_std : float, optional
-        sigma, in the units of the observation.
+        sigma of Gaussian noise, in the units of the observation.
     prior_weight : float
-        1 is the maximum a posteriori estimate when ``noise_std`` is that of the noise.
+        1 is the maximum a posteriori estimate when the noise is that of the observation.
+    noise : NoiseModel, optional
+        In place of ``noise_std``, such as `PoissonNoise`.
+
+    Attributes
+    ----------
+    operator : Operator
+    observation : Tensor, float64
+    noise : NoiseModel
+    noise_std : float or None
+    prior_weight : float
 
     Raises
     ------
     TypeError
         If the operator is not callable or another argument has the wrong type.
     ValueError
-        If the observation is empty or not finite, ``noise_std`` is not positive or
-        ``prior_weight`` is negative.
+        If the observation is empty, not finite or impossible under the noise, ``noise_std`` is not
+        positive or given beside ``noise``, or ``prior_weight`` is negative.
     """
 
     def __init__(
         self,
-        operator: Callable[[Tensor], Tensor],
+        operator: Operator | Callable[[Tensor], Tensor] | Any,
         observation: ArrayLike,
         noise_std: float | None = None,
         prior_weight: float = 0.0,
+        *,
+        noise: NoiseModel | None = None,
     ) -> None:
-        if not callable(operator):
-            raise TypeError(
-                f"operator must be a callable from a point to an observation, "
-                f"got {type(operator).__name__}."
-            )
-        self.operator = operator
+        self.operator = as_operator(operator)
         observed = as_tensor(observation, "observation", allow_empty=False)
         self.observation = observed.detach().to(device="cpu", dtype=torch.float64)
         self.noise_std = None if noise_std is None else positive(noise_std, "noise_std")
         self.prior_weight = non_negative(prior_weight, "prior_weight")
+        self.noise = _noise(self.noise_std, noise)
+        self.noise.check(self.observation)
 
     def __repr__(self) -> str:
         return (
             f"InverseProblem(observation of shape {tuple(self.observation.shape)}, "
-            f"noise_std={self.noise_std}, prior_weight={self.prior_weight})"
+            f"{self.noise!r}, prior_weight={self.prior_weight})"
         )
 
     def cost(self, x: ArrayLike, atlas: Atlas | None = None) -> Tensor:
@@ -74,14 +89,46 @@ class InverseProblem:
         x : array, ambient shape
         atlas : Atlas, optional
             Float64. Gives the prior term; the data term alone without it.
+
+        Raises
+        ------
+        ValueError
+            If the operator does not map the point to the observation's shape.
         """
-        point = as_tensor(x, "x", dtype=torch.float64)
-        return self._cost(point, atlas)
+        return self._cost(as_tensor(x, "x", dtype=torch.float64), atlas)
+
+    def cost_batch(self, points: ArrayLike, atlas: Atlas | None = None) -> Tensor:
+        """Costs of many points (N, *ambient_shape), (N,); see `cost`."""
+        x = as_tensor(points, "points", dtype=torch.float64)
+        return self._costs(self.operator.batch(x), x, atlas)
 
     def gradient(self, x: ArrayLike, atlas: Atlas | None = None) -> Tensor:
         """Euclidean gradient of `cost`, of the shape of ``x``."""
         point = as_tensor(x, "x", dtype=torch.float64).detach().requires_grad_()
         return self._gradient(point, atlas, create_graph=False).detach()
+
+    def linearize(self, point: ArrayLike) -> Callable[[Tensor], Tensor]:
+        """Derivative of the whitened prediction at a point, for Gauss-Newton methods.
+
+        Parameters
+        ----------
+        point : array, ambient shape
+
+        Returns
+        -------
+        callable, (T, *ambient_shape) -> (T, m)
+            v -> W^(1/2) F'(x) v, flattened, with W Fisher's information of the noise: the inner
+            products of rows are those of the data term's Gauss-Newton Hessian. The prior, which
+            is no sum of squares, has no part in it.
+        """
+        x = as_tensor(point, "point", dtype=torch.float64).detach()
+        linearization = self.operator.linearize(x)
+        weights = self.noise.root_information(linearization.value)
+
+        def rows(vectors: Tensor) -> Tensor:
+            return (weights * linearization.jvp(vectors)).reshape(len(vectors), weights.numel())
+
+        return rows
 
     def check(self, point: ArrayLike) -> None:
         """Check that the operator maps a point to the observation's shape.
@@ -106,12 +153,9 @@ class InverseProblem:
         if not isinstance(predicted, Tensor):
             raise TypeError(f"operator must return a torch tensor, got {type(predicted).__name__}.")
         if predicted.shape != self.observation.shape:
-            raise ValueError(
-                f"operator must map a point of shape {tuple(x.shape)} to the observation's shape "
-                f"{tuple(self.observation.shape)}, got {tuple(predicted.shape)}."
-            )
+            raise ValueError(self._misfit_of_shapes(x.shape, predicted.shape))
 
-    def to_pymanopt(self, manifold: PymanoptManifold) -> pymanopt.Problem:
+    def to_pymanopt(self, manifold: PymanoptManifold) -> LeastSquaresProblem:
         """The problem for pymanopt's optimizers, derivatives by torch.
 
         Parameters
@@ -140,28 +184,62 @@ class InverseProblem:
 
         @pymanopt.function.numpy(manifold)
         def gradient(point: np.ndarray) -> np.ndarray:
-            return self._gradient(_tensor(point).requires_grad_(), atlas, False).numpy()
+            gradient = self._gradient(_tensor(point).requires_grad_(), atlas, False)
+            return gradient.contiguous().numpy()
 
         @pymanopt.function.numpy(manifold)
         def hessian(point: np.ndarray, tangent_vector: np.ndarray) -> np.ndarray:
             x, vector = _tensor(point).requires_grad_(), _tensor(tangent_vector)
             slope = (self._gradient(x, atlas, True) * vector).sum()
-            return _derivative(slope, x, create_graph=False).numpy()
+            return _derivative(slope, x, create_graph=False).contiguous().numpy()
 
-        return pymanopt.Problem(
-            manifold, cost, euclidean_gradient=gradient, euclidean_hessian=hessian
+        def linearize(point: np.ndarray) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
+            rows = self.linearize(_tensor(point))
+
+            def of_tangent_vectors(tangent_vectors: Sequence[np.ndarray]) -> np.ndarray:
+                if not len(tangent_vectors):
+                    return np.zeros((0, self.observation.numel()))
+                return rows(_tensor(np.stack(tangent_vectors))).detach().numpy()
+
+            return of_tangent_vectors
+
+        return LeastSquaresProblem(
+            manifold,
+            cost,
+            linearize=linearize,
+            euclidean_gradient=gradient,
+            euclidean_hessian=hessian,
         )
 
     def _cost(self, x: Tensor, atlas: Atlas | None) -> Tensor:
-        misfit = 0.5 * (self.operator(x) - self.observation).square().sum()
-        if self.noise_std is not None:
-            misfit = misfit / self.noise_std**2
+        return self._costs(self.operator(x).unsqueeze(0), x.unsqueeze(0), atlas).squeeze(0)
+
+    def _costs(self, predicted: Tensor, points: Tensor, atlas: Atlas | None) -> Tensor:
+        if predicted.shape[1:] != self.observation.shape:
+            raise ValueError(self._misfit_of_shapes(points.shape[1:], predicted.shape[1:]))
+        costs = self.noise.negative_log_likelihood(predicted, self.observation)
         if atlas is not None and self.prior_weight > 0:
-            misfit = misfit - self.prior_weight * atlas.log_density(x.unsqueeze(0)).squeeze(0)
-        return misfit
+            costs = costs - self.prior_weight * atlas.log_density(points)
+        return costs
+
+    def _misfit_of_shapes(self, ambient: Sequence[int], predicted: Sequence[int]) -> str:
+        return (
+            f"operator must map a point of shape {tuple(ambient)} to the observation's shape "
+            f"{tuple(self.observation.shape)}, got {tuple(predicted)}."
+        )
 
     def _gradient(self, x: Tensor, atlas: Atlas | None, create_graph: bool) -> Tensor:
         return _derivative(self._cost(x, atlas), x, create_graph)
+
+
+def _noise(noise_std: float | None, noise: NoiseModel | None) -> NoiseModel:
+    if noise is None:
+        return GaussianNoise(1.0 if noise_std is None else noise_std)
+    if not isinstance(noise, NoiseModel):
+        raise TypeError(f"noise must be a NoiseModel, got {type(noise).__name__}.")
+    if noise_std is not None:
+        raise ValueError(f"noise_std must be None beside noise={noise!r}, got {noise_std}.")
+    return noise
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,20 @@ from pymanopt.optimizers import (
 from pymanopt.optimizers.optimizer import Optimizer
 
 from learnedmanifolds.geometry.local import LocalGeometry
+from learnedmanifolds.inverse._seed import numpy_seed
 from learnedmanifolds.inverse.borders import held_faces, next_chart
+from learnedmanifolds.inverse.iteration import IterativeOptimizer
 from learnedmanifolds.inverse.optimizers import optimizer_name
-from learnedmanifolds.inverse.recording import FAILURES, Recorder, Stalled, StationaryPoint
-from learnedmanifolds.inverse.solution import Run, Status
+from learnedmanifolds.inverse.recording import (
+    FAILURES,
+    Recorder,
+    Stalled,
+    StationaryPoint,
+    Stopped,
+)
+from learnedmanifolds.inverse.solution import Run
+from learnedmanifolds.inverse.status import Status
+from learnedmanifolds.inverse.stopping import Criterion
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.manifolds.point import AtlasPoint
 
@@ -33,6 +43,15 @@ _MAX_HOPS = 8
 _SIMPLEX_EDGE = 0.2
 
 
+@dataclass
+class _Progress:
+    """Where a run is between the charts that it hops through; a status when it is over."""
+
+    point: AtlasPoint | None = None
+    iterations: int = 0
+    status: Status | None = None
+
+
 def run(
     problem: pymanopt.Problem,
     manifold: PymanoptManifold,
@@ -40,6 +59,7 @@ def run(
     start: AtlasPoint,
     seed: np.random.SeedSequence,
     name: str | None = None,
+    stopping: Criterion | None = None,
 ) -> Run:
     """Run a pymanopt optimizer from a start and record it.
 
@@ -56,72 +76,58 @@ def run(
         Of everything random in the run.
     name : str, optional
         Of the optimizer.
+    stopping : Criterion, optional
+        Ends the run, as do the limits that the optimizer has.
+
+    Returns
+    -------
+    Run
+        Its point is the last one with finite cost and gradient, if there is any.
     """
+    own = copy.copy(manifold)
+    own._random = rng = np.random.default_rng(seed)
+    # Derivative-free optimizers ask for thousands of logarithms.
+    own._distance = "chordal"
+    optimizer = _with_limits(optimizer, manifold.dim)
     # pymanopt's steepest descent takes one more step when the gradient is small enough, to a point
     # where it may not be; the other optimizers look at it at once.
     descends = isinstance(optimizer, SteepestDescent)
-    recorder = Recorder(problem, optimizer._min_gradient_norm if descends else 0.0)
-    own = copy.copy(manifold)
-    rng = np.random.default_rng(seed)
-    own._random = rng
-    # Derivative-free optimizers ask for thousands of logarithms.
-    own._distance = "chordal"
+    recorder = Recorder(
+        problem,
+        optimizer._min_gradient_norm if descends else 0.0,
+        stopping,
+        announced=isinstance(optimizer, IterativeOptimizer),
+    )
+    # Problem refuses to replace its manifold; this one is the recorder's own copy.
+    vars(recorder.problem)["manifold"] = own
     initial: Any = start
     if isinstance(optimizer, ParticleSwarm):
-        size = optimizer._population_size or min(40, 10 * manifold.dim)
-        initial = [start, *(own.random_point() for _ in range(int(size) - 1))]
+        count = int(optimizer._population_size or min(40, 10 * manifold.dim))
+        initial = [start, *(own.random_point() for _ in range(count - 1))]
     elif isinstance(optimizer, NelderMead):
         # pymanopt 2.2 refuses a simplex of the right size; it draws its own by random_point, and
         # a start for every centroid, for which the best point serves.
         setattr(own, "random_point", _supply(_simplex(own, start), recorder))  # noqa: B010
         initial = None
-    # A residual of exactly zero after the first inner step, which pymanopt does not test by
-    # default, would be divided by.
-    settings = {"mininner": 0} if isinstance(optimizer, TrustRegions) else {}
-    # Problem refuses to replace its manifold; this one is the recorder's own copy.
-    vars(recorder.problem)["manifold"] = own
-    # Trust regions count from 0, the two descent methods from 1.
-    first = 1 if isinstance(optimizer, SteepestDescent | ConjugateGradient) else 0
-    result, failed, stationary, hops, iterations = None, False, False, 0, 0
-    with _numpy_seed(int(rng.integers(2**32))):
-        while True:
-            current = copy.deepcopy(optimizer)
-            current._max_iterations = optimizer._max_iterations - iterations
-            current._max_time = optimizer._max_time - recorder.seconds
-            before, result = recorder.restart(), None
-            try:
-                result = current.run(recorder.problem, initial_point=initial, **settings)
-            except StationaryPoint:
-                stationary = True
-            except Stalled:
-                pass
-            except FAILURES:
-                failed = True
-            walked = recorder.n_iterates - before - 1 + first
-            iterations += walked if result is None else int(result.iterations)
-            point = recorder.last if result is None else result.point
-            over = failed or stationary or hops == _MAX_HOPS
-            over |= iterations >= optimizer._max_iterations
-            over |= recorder.seconds >= optimizer._max_time
-            # Not a number for optimizers without derivatives: they go where they like.
-            over |= not recorder.gradient_norm >= optimizer._min_gradient_norm
-            follower = None if over or point is None else next_chart(recorder.problem, point)
-            if follower is None:
-                break
-            initial, hops = follower, hops + 1
+    with numpy_seed(int(rng.integers(2**32))):
+        end = _through_charts(recorder, optimizer, initial)
     seconds = recorder.seconds
-    point = start if point is None else point
+    point = start if end.point is None else end.point
     history = recorder.finish(point)
     cost, gradient_norm = float(history.cost[-1]), float(history.gradient_norm[-1])
-    if failed or not (np.isfinite(cost) and np.isfinite(gradient_norm)):
+    status = end.status
+    if not (np.isfinite(cost) and np.isfinite(gradient_norm)):
         status = Status.FAILED
-    elif stationary or gradient_norm < optimizer._min_gradient_norm:
+    elif not np.array_equal(history.points[-1], point):
+        status = Status.FAILED  # The point was not finite, and the one before is the result.
+    elif status is None and gradient_norm < optimizer._min_gradient_norm:
         status = Status.CONVERGED
-    else:
-        status = _why_stopped(recorder, optimizer, iterations, seconds)
-    if status is not Status.FAILED and bool(held_faces(recorder.problem, point).any()):
-        if next_chart(recorder.problem, point) is None:
-            status = Status.AT_BOUNDARY
+    elif status is None:
+        status = _why_stopped(recorder, optimizer, end.iterations, seconds)
+    if status not in (Status.FAILED, Status.COST_REACHED):
+        if bool(held_faces(recorder.problem, point).any()):
+            if next_chart(recorder.problem, point) is None:
+                status = Status.AT_BOUNDARY
     return Run(
         history.points[-1],
         int(history.chart[-1]),
@@ -132,8 +138,72 @@ def run(
         status,
         optimizer_name(optimizer) if name is None else name,
         seconds,
-        iterations,
+        end.iterations,
     )
+
+
+def _through_charts(recorder: Recorder, optimizer: Optimizer, initial: Any) -> _Progress:
+    """Run an optimizer, and again from the next chart where a border stops it."""
+    end, hops = _Progress(), 0
+    while True:
+        _until_it_stops(recorder, optimizer, initial, end)
+        over = end.status is not None or end.point is None or hops == _MAX_HOPS
+        over |= end.iterations >= optimizer._max_iterations
+        over |= recorder.seconds >= optimizer._max_time
+        # Not a number for optimizers without derivatives: they go where they like.
+        over |= not recorder.gradient_norm >= optimizer._min_gradient_norm
+        follower = None if over else next_chart(recorder.problem, end.point)  # type: ignore[arg-type]
+        if follower is None:
+            return end
+        initial, hops = follower, hops + 1
+
+
+def _until_it_stops(recorder: Recorder, optimizer: Optimizer, initial: Any, end: _Progress) -> None:
+    current = copy.deepcopy(optimizer)
+    current._max_iterations = optimizer._max_iterations - end.iterations
+    current._max_time = optimizer._max_time - recorder.seconds
+    settings: dict[str, Any] = {}
+    if isinstance(optimizer, TrustRegions):
+        # A residual of exactly zero after the first inner step, which pymanopt does not test by
+        # default, would be divided by.
+        settings = {"mininner": 0}
+    elif isinstance(optimizer, IterativeOptimizer):
+        settings = {"callback": recorder.observe}
+    elif isinstance(optimizer, ParticleSwarm | NelderMead):
+        current._check_stopping_criterion = recorder.watch(current._check_stopping_criterion)
+    before, result = recorder.restart(), None
+    try:
+        result = current.run(recorder.problem, initial_point=initial, **settings)
+    except StationaryPoint:
+        end.status = Status.CONVERGED
+    except Stopped as stopped:
+        end.status = stopped.status
+    except Stalled:
+        pass
+    except FAILURES:
+        end.status = Status.FAILED
+    if result is None:
+        # Trust regions and our own optimizers count from 0, pymanopt's descent methods from 1.
+        first = isinstance(optimizer, SteepestDescent | ConjugateGradient)
+        end.iterations += max(0, recorder.n_iterates - before - 1) + int(first)
+        end.point = recorder.last
+        return
+    end.iterations += int(result.iterations)
+    end.point = result.point
+    if isinstance(optimizer, IterativeOptimizer):
+        status = Status(result.stopping_criterion)
+        # A step too small may be one at a border, behind which another chart follows.
+        end.status = None if status is Status.STEP_TOO_SMALL else status
+
+
+def _with_limits(optimizer: Optimizer, dim: int) -> Optimizer:
+    """A copy of an optimizer with the limits that pymanopt's particle swarm leaves open."""
+    limited = copy.deepcopy(optimizer)
+    if limited._max_iterations is None:
+        limited._max_iterations = max(500, 4 * dim)
+    if limited._max_cost_evaluations is None:
+        limited._max_cost_evaluations = max(5000, 2 * dim)
+    return limited
 
 
 def _why_stopped(
@@ -170,14 +240,3 @@ def _supply(points: list[AtlasPoint], recorder: Recorder) -> Callable[[], AtlasP
         return points[0] if recorder.last is None else recorder.last
 
     return random_point
-
-
-@contextmanager
-def _numpy_seed(seed: int) -> Iterator[None]:
-    """Seed NumPy's global generator, from which pymanopt's particle swarm draws, and restore it."""
-    state = np.random.get_state()  # noqa: NPY002
-    np.random.seed(seed)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from learnedmanifolds.inverse.history import History
+from learnedmanifolds.inverse.status import Status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-class Status(Enum):
-    """Why a run ended; the value is the message for the user."""
-
-    CONVERGED = "The gradient norm is below the threshold."
-    STEP_TOO_SMALL = "The steps became too small before the gradient did."
-    AT_BOUNDARY = "The point is on the boundary of the manifold and the cost falls beyond it."
-    MAX_ITERATIONS = "The largest number of iterations was reached."
-    MAX_TIME = "The time was over."
-    MAX_EVALUATIONS = "The largest number of cost evaluations was reached."
-    FAILED = "The cost or a derivative is not finite, or the decoder's Jacobian is singular."
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +31,8 @@ class Run:
     time : float
         Seconds.
     iterations : int
-        As the optimizer counts them, rejected steps included.
+        As the optimizer counts them: trust regions with the steps that they reject,
+        Levenberg-Marquardt without.
     """
 
     point: np.ndarray
@@ -59,8 +48,8 @@ class Run:
 
     @property
     def converged(self) -> bool:
-        """Whether the gradient norm is below the threshold."""
-        return self.status is Status.CONVERGED
+        """Whether the gradient norm is below the threshold, or the cost as low as asked for."""
+        return self.status.converged
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -95,7 +84,7 @@ class Solution:
 
     @classmethod
     def best_of(cls, runs: tuple[Run, ...]) -> Solution:
-        """The solution of runs; of equal costs the first, a failed run only when all failed."""
+        """The solution of runs; of equal costs the first, one whose cost is NaN only if all are."""
         if not runs:
             raise ValueError("runs must hold at least one run, got none.")
         order = [(np.inf if np.isnan(run.cost) else run.cost) for run in runs]
@@ -115,8 +104,8 @@ class Solution:
 
     @property
     def converged(self) -> bool:
-        """Whether the best run's gradient norm is below the threshold."""
-        return self.status is Status.CONVERGED
+        """Whether the best run has converged."""
+        return self.status.converged
 
     def __repr__(self) -> str:
         count = sum(run.converged for run in self.runs)

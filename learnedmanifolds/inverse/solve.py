@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -16,6 +17,8 @@ from learnedmanifolds.inverse.optimizers import make_optimizer, optimizer_name
 from learnedmanifolds.inverse.problem import InverseProblem
 from learnedmanifolds.inverse.run import run
 from learnedmanifolds.inverse.solution import Run, Solution
+from learnedmanifolds.inverse.starts import SCREENED, choose_starts
+from learnedmanifolds.inverse.stopping import Criterion
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.manifolds.point import AtlasPoint
 
@@ -30,10 +33,12 @@ def solve(
     seed: int | None = None,
     *,
     initial_points: ArrayLike | None = None,
+    n_screen: int | None = None,
     retraction: str = "second-order",
-    max_iterations: int = 200,
-    min_gradient_norm: float = 1e-6,
-    max_time: float = 1000.0,
+    stopping: Criterion | None = None,
+    max_iterations: int | None = None,
+    min_gradient_norm: float | None = None,
+    max_time: float | None = None,
 ) -> Solution:
     """Minimise the cost of an inverse problem over a manifold.
 
@@ -44,19 +49,25 @@ def solve(
     optimizer : str or pymanopt Optimizer
         One of `OPTIMIZERS`, or a ready optimizer with its own options.
     n_starts : int
-        Starts drawn from the manifold; the same seed gives the same ones for every optimizer.
+        Number of starts; the same seed gives the same ones for every optimizer.
     seed : int, optional
         Of the starts and of everything random in the runs; fresh entropy by default.
     initial_points : array, shape (S, *ambient_shape), optional
-        Starts, in place of random ones; ``n_starts`` is not used then.
+        Starts, in place of those; ``n_starts`` and ``n_screen`` are not used then.
+    n_screen : int, optional
+        Points that are drawn from the manifold, the starts being those of low cost that are apart
+        (see `choose_starts`); `SCREENED` for each start by default. 0 takes random starts.
     retraction : {"second-order", "chart", "projection"}
         A `PymanoptManifold` keeps its own.
-    max_iterations : int
-        For each start.
-    min_gradient_norm : float
-        A run has converged when its Riemannian gradient norm is below.
-    max_time : float
-        Seconds for each start.
+    stopping : Criterion, optional
+        Ends a run, for instance ``GradientNorm(1e-8) | MaxEvaluations(100)``. The limits below then
+        hold only where they are given, but for the time.
+    max_iterations : int, optional
+        For each start; 200 by default.
+    min_gradient_norm : float, optional
+        A run has converged when its Riemannian gradient norm is below; 1e-6 by default.
+    max_time : float, optional
+        Seconds for each start; 1000 by default.
 
     Returns
     -------
@@ -68,15 +79,38 @@ def solve(
     TypeError, ValueError
         If an argument has the wrong type, shape or value, or a start is not on the manifold.
     """
-    options = {
-        "max_iterations": max_iterations,
-        "min_gradient_norm": min_gradient_norm,
-        "max_time": max_time,
-    }
-    make_optimizer(optimizer, **options)  # type: ignore[arg-type]
+    options = RunOptions(stopping, max_iterations, min_gradient_norm, max_time)
+    options.make(optimizer)
+    check_problem(problem)
     manifold = as_manifold(source, retraction)
-    starts, seeds = draw_starts(manifold, n_starts, seed, initial_points)
+    starts, seeds = draw_starts(problem, manifold, n_starts, seed, initial_points, n_screen)
     return Solution.best_of(run_all(problem, manifold, optimizer, starts, seeds, options))
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """When runs end; see `solve`."""
+
+    stopping: Criterion | None = None
+    max_iterations: int | None = None
+    min_gradient_norm: float | None = None
+    max_time: float | None = None
+
+    def make(self, optimizer: str | Optimizer) -> Optimizer:
+        """The optimizer with these limits; see `make_optimizer`."""
+        return make_optimizer(
+            optimizer,
+            stopping=self.stopping,
+            max_iterations=self.max_iterations,
+            min_gradient_norm=self.min_gradient_norm,
+            max_time=self.max_time,
+        )
+
+
+def check_problem(problem: object) -> None:
+    """`TypeError` unless it is an `InverseProblem`."""
+    if not isinstance(problem, InverseProblem):
+        raise TypeError(f"problem must be an InverseProblem, got {type(problem).__name__}.")
 
 
 def as_manifold(source: Source, retraction: str) -> PymanoptManifold:
@@ -91,21 +125,27 @@ def as_manifold(source: Source, retraction: str) -> PymanoptManifold:
 
 
 def draw_starts(
+    problem: InverseProblem,
     manifold: PymanoptManifold,
     n_starts: int,
     seed: int | None,
-    initial_points: ArrayLike | None,
+    initial_points: ArrayLike | None = None,
+    n_screen: int | None = 0,
 ) -> tuple[list[AtlasPoint], list[np.random.SeedSequence]]:
     """Starts, and a seed for each run; the manifold's own random numbers are replaced."""
     count = integer(n_starts, "n_starts", minimum=1)
+    screened = SCREENED * count if n_screen is None else integer(n_screen, "n_screen", minimum=0)
     root = np.random.SeedSequence(None if seed is None else integer(seed, "seed", minimum=0))
-    if initial_points is None:
-        manifold._random = np.random.default_rng(root)
-        starts = [manifold.random_point() for _ in range(count)]
-    else:
+    if initial_points is not None:
         shape = (None, *manifold.atlas.ambient_shape)
         points = as_tensor(initial_points, "initial_points", shape=shape, allow_empty=False)
         starts = [_locate(manifold, i, x) for i, x in enumerate(points.detach().cpu().numpy())]
+    else:
+        manifold._random = np.random.default_rng(root)
+        if screened:
+            starts = choose_starts(problem, manifold, count, screened)
+        else:
+            starts = [manifold.random_point() for _ in range(count)]
     return starts, root.spawn(len(starts))
 
 
@@ -115,15 +155,13 @@ def run_all(
     optimizer: str | Optimizer,
     starts: Sequence[AtlasPoint],
     seeds: Sequence[np.random.SeedSequence],
-    options: dict[str, float],
+    options: RunOptions,
 ) -> tuple[Run, ...]:
     """One run a start."""
-    if not isinstance(problem, InverseProblem):
-        raise TypeError(f"problem must be an InverseProblem, got {type(problem).__name__}.")
     hosted = problem.to_pymanopt(manifold)
     name = optimizer_name(optimizer)
     return tuple(
-        run(hosted, manifold, make_optimizer(optimizer, **options), start, seed, name)  # type: ignore[arg-type]
+        run(hosted, manifold, options.make(optimizer), start, seed, name, options.stopping)
         for start, seed in zip(starts, seeds, strict=True)
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from pymanopt.manifolds.manifold import RiemannianSubmanifold
@@ -78,10 +80,10 @@ class PymanoptManifold(RiemannianSubmanifold):
             self.atlas.dim,
         )
 
-    @property
+    @functools.cached_property
     def typical_dist(self) -> float:
         """Half the diagonal of the cube that holds a sample: the manifold's size, in data units."""
-        points = self.atlas.sample(256, seed=0).flatten(1)
+        points = self.atlas.sample(128, seed=0).flatten(1)
         spread = points.amax(0) - points.amin(0)
         return 0.5 * float(spread.norm())
 
@@ -239,7 +241,7 @@ class PymanoptManifold(RiemannianSubmanifold):
             raise ValueError(
                 f"vector must have the ambient shape {self.atlas.ambient_shape}, got {array.shape}."
             )
-        return torch.from_numpy(array).view(1, -1)
+        return torch.from_numpy(array).reshape(1, -1)
 
     def _numpy(self, vector: Tensor) -> np.ndarray:
         return vector.view(self.atlas.ambient_shape).numpy()

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.charts.density import SmoothedUniform
 from learnedmanifolds.charts.learned import LearnedCharts
 from learnedmanifolds.models.cells import Cells
 from learnedmanifolds.models.losses import (
+    LATENT_NOISE,
     consensus_loss,
     lipschitz_loss,
     mixture_loss,
@@ -56,6 +58,12 @@ class Schedule:
     overlap_factor : float
         How much wider a chart's claim is made.
     lipschitz_weight, box_weight, consensus_weight, spread_weight : float
+    latent_noise : float
+        Standard deviation sigma_z of the encoder's noise. Against a small sigma_x a large one pushes
+        the data out of the box, because a wider chart is less sensitive to it.
+    tail_rate : float
+        Decay rate of the latent density outside the box while training, see `SmoothedUniform`: the
+        higher the ambient dimension, the more it takes to keep the data inside.
     trim : bool
         Whether boxes are trimmed; data that hardly cover them should keep what there is.
     """
@@ -72,6 +80,8 @@ class Schedule:
     box_weight: float = 0.5
     consensus_weight: float = 1.5
     spread_weight: float = 10.0
+    latent_noise: float = LATENT_NOISE
+    tail_rate: float = 100.0
     trim: bool = True
 
     @classmethod
@@ -140,6 +150,7 @@ class AtlasTraining(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.charts = charts
+        charts.density = SmoothedUniform(schedule.tail_rate)
         self.logits = nn.Parameter(torch.zeros(charts.n_charts))
         self.noise_std, self.schedule, self.seed = noise_std, schedule, seed
         generator = torch.Generator().manual_seed(seed)
@@ -187,7 +198,8 @@ class AtlasTraining(lightning.LightningModule):
 
     def _noise(self, points: int, generator: torch.Generator) -> Tensor:
         size = (self.charts.n_charts, points, self.charts.dim)
-        return torch.randn(size, generator=generator, device=self.device)
+        noise = torch.randn(size, generator=generator, device=self.device)
+        return noise * (self.schedule.latent_noise / LATENT_NOISE)
 
     def _lipschitz(self, generator: torch.Generator) -> Tensor:
         size = self.schedule.batch_size // 4
@@ -297,6 +309,7 @@ class AtlasTraining(lightning.LightningModule):
     def atlas(self) -> Atlas:
         """The atlas of the trained charts: boxes trimmed, weights the data's shares of the charts."""
         self._to_device()
+        self.charts.density = SmoothedUniform()
         weights = self.log_weights.exp()
         if not self.schedule.trim:
             return Atlas(self.charts, weights, self.overlap_noise)

@@ -23,7 +23,8 @@ def trimmed_boxes(
     """Corners of the boxes to keep, (K, d) each: charts are least accurate near their borders.
 
     From the face whose outer strip disagrees most with the charts that hold its points most deeply,
-    a face moves inward while its strip is empty or disagrees by more than half the noise somewhere,
+    a face moves inward while its strip is empty or disagrees by more than half the noise somewhere
+    (its root mean square in the normal directions),
     as long as every point that was held stays so: at a depth of ``reserve`` in some chart, or as
     deep as it was. At least half of a box's width is kept. A gap where charts meet, which none of
     them holds but at least two boxes of ``widest`` times the size do, is closed by widening one.
@@ -54,7 +55,8 @@ def trimmed_boxes(
     needed = torch.where(gap, depth.amax(0), shallow.amax(0)).clamp(max=reserve)
     held = needed >= 0
     needed -= _ROUNDING
-    enough = (atlas.noise_std / 2) ** 2
+    n_normal = max(1, x.shape[-1] - coords.shape[-1])
+    enough = n_normal * (atlas.noise_std / 2) ** 2
     movable = torch.ones(*low.shape, 2, dtype=torch.bool, device=x.device)
     rows = torch.arange(len(x), device=x.device)
     while bool(movable.any()):

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from learnedmanifolds.plot._panels import grey
+
 
 def images(rows: Mapping[str, Any], shape: tuple[int, int]) -> Any:
     """A figure with a labelled row of images for each entry; NaN pixels are drawn as hidden.
@@ -20,7 +22,6 @@ def images(rows: Mapping[str, Any], shape: tuple[int, int]) -> Any:
     -------
     matplotlib Figure
     """
-    import matplotlib
     from matplotlib.figure import Figure
 
     arrays = {name: np.asarray(values, dtype=float) for name, values in rows.items()}
@@ -35,10 +36,9 @@ def images(rows: Mapping[str, Any], shape: tuple[int, int]) -> Any:
     count = counts.pop()
     figure = Figure(figsize=(0.7 * count + 1.3, 0.75 * len(arrays)), layout="constrained")
     axes = figure.subplots(len(arrays), count, squeeze=False)
-    grey = matplotlib.colormaps["gray"].with_extremes(bad="#3b6ea5")
     for line, (name, values) in zip(axes, arrays.items(), strict=True):
         for ax, image in zip(line, values, strict=True):
-            ax.imshow(image.reshape(shape), cmap=grey, vmin=0, vmax=1)
+            ax.imshow(image.reshape(shape), cmap=grey(), vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
     return figure

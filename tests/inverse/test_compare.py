@@ -19,11 +19,25 @@ def comparison():
 
 
 def test_starts_are_those_of_solve(comparison):
-    alone = solve(DOWN, SPHERE, "trust-regions", n_starts=3, seed=2)
+    alone = solve(DOWN, SPHERE, "trust-regions", n_starts=3, seed=2, n_screen=0)
     for solution in comparison.solutions.values():
         for run, other in zip(solution.runs, alone.runs, strict=True):
             np.testing.assert_array_equal(run.history.points[0], other.history.points[0])
     assert comparison.solutions["trust-regions"].cost == alone.cost
+
+
+def test_screened_starts_are_those_of_solve():
+    names = ["levenberg-marquardt", "lbfgs", "fixed-step"]
+    comparison = compare(DOWN, SPHERE, names, 2, 5, n_screen=40)
+    alone = solve(DOWN, SPHERE, "trust-regions", 2, 5, n_screen=40)
+    for solution in comparison.solutions.values():
+        for run, other in zip(solution.runs, alone.runs, strict=True):
+            np.testing.assert_array_equal(run.history.points[0], other.history.points[0])
+    frame = comparison.to_frame()
+    assert list(frame["converged"]) == [2, 2, 2]
+    assert frame.loc["levenberg-marquardt", "median_n_hessian"] > 0
+    fixed, marquardt = frame.loc["fixed-step"], frame.loc["levenberg-marquardt"]
+    assert fixed["median_iterations"] > marquardt["median_iterations"]
 
 
 def test_frame(comparison):

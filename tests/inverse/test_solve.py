@@ -18,7 +18,9 @@ from learnedmanifolds.charts.analytic import (
     TorusCharts,
 )
 from learnedmanifolds.inverse import (
+    OPTIMIZERS,
     InverseProblem,
+    MaxEvaluations,
     Recorder,
     Status,
     operators,
@@ -28,7 +30,13 @@ from learnedmanifolds.inverse.optimizers import make_optimizer
 from learnedmanifolds.inverse.run import run
 from learnedmanifolds.manifolds import PymanoptManifold
 
-FIRST_AND_SECOND_ORDER = ("steepest-descent", "conjugate-gradient", "trust-regions")
+FIRST_AND_SECOND_ORDER = (
+    "steepest-descent",
+    "conjugate-gradient",
+    "trust-regions",
+    "levenberg-marquardt",
+    "lbfgs",
+)
 SPHERE = Atlas(SphereCharts(), tolerance=1e-6)
 DOWN = InverseProblem(operators.identity, [0.0, 0.0, -2.0])
 SCALES = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]])
@@ -88,6 +96,21 @@ def test_derivative_free_optimizers_come_close(optimizer):
     assert history.cost[-1] == history.cost.min()
 
 
+@pytest.mark.parametrize("optimizer", [ParticleSwarm(), NelderMead()])
+def test_ready_optimizers_without_limits_of_their_own(optimizer):
+    solution = solve(DOWN, SPHERE, optimizer, seed=3, stopping=MaxEvaluations(100))
+    assert solution.status is Status.MAX_EVALUATIONS
+    assert solution.history.n_cost[-1] == 100
+
+
+def test_a_fixed_step_is_slow_and_sure():
+    slow = solve(DOWN, SPHERE, "fixed-step", seed=1, n_screen=0, max_iterations=2000)
+    fast = solve(DOWN, SPHERE, "levenberg-marquardt", seed=1, n_screen=0)
+    np.testing.assert_allclose(slow.point, fast.point, atol=1e-5)
+    assert slow.converged
+    assert slow.runs[0].iterations > 3 * fast.runs[0].iterations
+
+
 @pytest.mark.parametrize("name", ["particle-swarm", "nelder-mead"])
 def test_derivative_free_optimizers_by_name_repeat_with_a_seed(name):
     first, second = (solve(DOWN, SPHERE, name, seed=5, max_iterations=2) for _ in range(2))
@@ -113,10 +136,14 @@ def test_history_is_consistent(optimizer):
         assert (np.diff(getattr(history, name)) >= 0).all()
     np.testing.assert_array_equal(history.points[-1], solution.point)
     assert history.cost[-1] == solution.cost
-    assert (history.n_hessian[-1] > 0) == (optimizer == "trust-regions")
+    second_order = ("trust-regions", "levenberg-marquardt")
+    assert (history.n_hessian[-1] > 0) == (optimizer in second_order)
     # Steepest descent counts the iteration whose step it never looks at; trust regions and
     # conjugate gradient count from the first iterate.
-    if optimizer == "trust-regions":
+    if optimizer in ("levenberg-marquardt", "lbfgs"):
+        assert len(history) == best.iterations + 1
+        assert history.n_cost[-1] >= len(history) <= history.n_gradient[-1]
+    elif optimizer == "trust-regions":
         assert len(history) <= best.iterations + 1
     elif optimizer == "conjugate-gradient":
         assert len(history) == best.iterations
@@ -273,6 +300,63 @@ def test_nan_in_a_trial_step_is_stepped_back_from():
         assert solution.point[2] == pytest.approx(0.09 - 0.5, abs=1e-5)
 
 
+def half_defined(x):
+    """The height, and NaN in one half of space."""
+    return torch.where(x[:1] < 0.2, torch.nan, x[2:] + 0.3 * x[1:2])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_nan_on_a_part_of_the_manifold(optimizer):
+    # The cost falls towards the undefined half from the first start, beside it from the second.
+    problem = InverseProblem(half_defined, [-2.0])
+    starts = [[0.8, 0.0, 0.6], [0.6, 0.64, 0.48], [-0.6, 0.0, 0.8]]
+    solution = solve(problem, SPHERE, optimizer, seed=2, initial_points=starts, max_iterations=15)
+    *defined, undefined = solution.runs
+    for one in defined:
+        assert np.isfinite(one.cost) and one.point[0] >= 0.2
+        assert one.cost == pytest.approx(float(problem.cost(one.point)))
+        assert one.cost <= one.history.cost[0]
+        assert np.isfinite(one.history.cost).all()
+    if optimizer not in ("particle-swarm", "nelder-mead"):
+        assert undefined.status is Status.FAILED
+    assert np.isfinite(solution.cost)
+
+
+@pytest.mark.parametrize("optimizer", FIRST_AND_SECOND_ORDER)
+def test_nan_in_a_derivative_gives_the_last_good_iterate(optimizer):
+    # The cost is finite everywhere; below the height 0.1 its derivatives are not.
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            (x,) = ctx.saved_tensors
+            return gradient + (torch.nan if float(x[..., 2].detach()) < 0.1 else 0.0)
+
+        @staticmethod
+        def jvp(ctx, tangent):
+            return tangent
+
+    problem = InverseProblem(lambda x: Broken.apply(x)[2:], [-2.0])
+    manifold = PymanoptManifold(SPHERE)
+    hosted = problem.to_pymanopt(manifold)
+    hosted.linearize = lambda x: lambda v: np.array([vector[2:] for vector in v])
+    start = manifold.locate(np.array([0.6, 0.0, 0.8]))
+    for limit in (1, 2, 3, 100):
+        ready = make_optimizer(optimizer, max_iterations=limit)
+        one = run(hosted, manifold, ready, start, np.random.SeedSequence(0))
+        assert one.status is not Status.CONVERGED
+        # Its first step, of length 1, ends where the gradient is not finite.
+        assert one.status is Status.FAILED or optimizer != "steepest-descent"
+        assert one.point[2] >= 0.1
+        assert np.isfinite(one.cost) and np.isfinite(one.gradient_norm)
+        assert one.cost <= one.history.cost[0]
+        assert one.cost == pytest.approx(0.5 * (one.point[2] + 2) ** 2)
+
+
 def test_singular_jacobian_is_a_failed_run():
     cusp = GraphCharts(lambda t: t, dim=1, n_ambient=2)
     cusp.decode = lambda coords, chart: torch.cat([coords**3, coords**5], -1)
@@ -310,6 +394,9 @@ def test_repr_and_plot(tmp_path):
             ValueError,
             r"initial_points\[1\]: point must be on the manifold",
         ),
+        ({"n_screen": -1}, ValueError, "n_screen must be an integer of at least 0"),
+        ({"n_screen": 1.5}, TypeError, "n_screen must be an integer"),
+        ({"stopping": 3}, TypeError, "stopping must be a Criterion, got int"),
         ({"retraction": "exp"}, ValueError, "retraction must be one of"),
         ({"max_iterations": 0}, ValueError, "max_iterations must be"),
         ({"min_gradient_norm": -1.0}, ValueError, "min_gradient_norm must be"),

@@ -1,0 +1,67 @@
+"""Where runs meet the borders of their charts; what `inverse.borders` does for one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.geometry import Located
+from learnedmanifolds.inverse.batch.iterate import Place
+from learnedmanifolds.inverse.borders import ON_FACE
+from learnedmanifolds.transition import inward
+
+# A gradient that small across a face, relative to its norm, has been projected on the face.
+_ALONG_FACE = 1e-10
+
+
+class Border(NamedTuple):
+    """Gradients at borders, and what follows behind them; for the attributes see `Iterate`."""
+
+    gradient: Tensor
+    free: Tensor
+    at_boundary: Tensor
+    leads_on: Tensor
+    follows: Located
+
+
+def meet_borders(atlas: Atlas, place: Place, euclidean: Tensor) -> Border:
+    """Riemannian gradients in the tangent bases, from Euclidean ones (A, n), borders heeded."""
+    gradient = _along(place.basis, euclidean)
+    count, d = gradient.shape
+    free = torch.eye(d, dtype=gradient.dtype, device=gradient.device).repeat(count, 1, 1)
+    at_boundary = torch.zeros(count, dtype=torch.bool, device=gradient.device)
+    leads_on = at_boundary.clone()
+    chart, coords = place.chart.clone(), place.coords.clone()
+    finite = euclidean.isfinite().all(-1) & place.first.flatten(1).isfinite().all(-1)
+    index = ((coords.abs().amax(-1) >= 1 - ON_FACE) & finite).nonzero().squeeze(-1)
+    if len(index):
+        here = place.take(index)
+        local = here.geometry(atlas)
+        descent = -local.vector(local.coordinates(euclidean[index]))
+        on_face = here.coords.abs() >= 1 - ON_FACE
+        leaves = (on_face & (local.coordinates(descent) * here.coords > 0)).any(-1)
+        entered, follows = atlas.enter(here.value, here.chart)
+        at_boundary[index], leads_on[index] = leaves & ~entered, leaves & entered
+        chart[index], coords[index] = follows
+        gradient[index] = -_along(here.basis, inward(atlas, local, descent))
+        free[index] = _free(here, on_face, gradient[index])
+    return Border(gradient, free, at_boundary, leads_on, Located(chart, coords))
+
+
+def _along(basis: Tensor, vector: Tensor) -> Tensor:
+    return (vector.unsqueeze(-2) @ basis).squeeze(-2)
+
+
+def _free(place: Place, on_face: Tensor, gradient: Tensor) -> Tensor:
+    """Projections (A, d, d) along the faces across which the gradient (A, d) has no part."""
+    d = gradient.shape[-1]
+    eye = torch.eye(d, dtype=gradient.dtype, device=gradient.device)
+    # Rows: how the coordinates change along the tangent basis.
+    normals = torch.linalg.solve_triangular(place.factor, eye.expand_as(place.factor), upper=True)
+    across = (normals @ gradient.unsqueeze(-1)).squeeze(-1).abs()
+    scale = normals.norm(dim=-1) * gradient.norm(dim=-1, keepdim=True)
+    held = normals * (on_face & (across <= _ALONG_FACE * scale)).unsqueeze(-1)
+    return eye - torch.linalg.pinv(held) @ held
