@@ -33,7 +33,7 @@ SCALE, OFFSET = 1.6, 0.2
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float(-10 * (a - b).square().mean().log10())
+    return float(lm.metrics.psnr(a, b))
 
 
 def impedance(cells: int, shape: tuple[int, ...]) -> ElectricalImpedance:

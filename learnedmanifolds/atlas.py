@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import numbers
 from collections.abc import Callable
@@ -97,6 +98,7 @@ class Atlas:
     def to(self, target: torch.dtype | torch.device | str) -> Self:
         """A copy in another dtype or on another device."""
         other = copy.copy(self)
+        vars(other).pop("half_diagonal", None)
         other.charts = copy.deepcopy(self.charts).to(target)
         other.weights = self.weights.to(target)
         return other
@@ -257,6 +259,12 @@ class Atlas:
             count, self.dim, generator=source, truncated=True, dtype=torch.float64
         )
         return Located(chart.to(self.device), coords.to(dtype=self.dtype, device=self.device))
+
+    @functools.cached_property
+    def half_diagonal(self) -> float:
+        """Half the diagonal of the cube that holds a sample of 128 points, in units of the data."""
+        points = self.sample(128, seed=0).flatten(1)
+        return 0.5 * float((points.amax(0) - points.amin(0)).norm())
 
     def quality(self, x: ArrayLike) -> Quality:
         """Figures of how well the atlas covers and reproduces the points, see `Quality`."""

@@ -14,7 +14,10 @@ def test_there_are_tutorials():
     assert {path.stem for path in NOTEBOOKS} >= {
         "atlas_in_ten_minutes",
         "compare_optimizers",
+        "deblurring_on_the_manifold_of_bars",
+        "electrical_impedance_tomography",
         "geodesics_means_and_curvature",
+        "which_optimizer",
         "your_own_pymanopt_problem",
     }
 

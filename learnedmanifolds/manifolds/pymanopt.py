@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import torch
 from pymanopt.manifolds.manifold import RiemannianSubmanifold
@@ -80,12 +78,10 @@ class PymanoptManifold(RiemannianSubmanifold):
             self.atlas.dim,
         )
 
-    @functools.cached_property
+    @property
     def typical_dist(self) -> float:
         """Half the diagonal of the cube that holds a sample: the manifold's size, in data units."""
-        points = self.atlas.sample(128, seed=0).flatten(1)
-        spread = points.amax(0) - points.amin(0)
-        return 0.5 * float(spread.norm())
+        return self.atlas.half_diagonal
 
     def point(self, coords: np.ndarray, chart: int) -> AtlasPoint:
         """The point with coordinates (d,) in a chart."""

@@ -70,8 +70,16 @@ _WIDE = {"hidden": 128, "n_blocks": 3, "conv_hidden": 64}
 _BARS = {"n_charts": 2, "noise_std": 0.1, "max_restarts": 0}
 _BALLS = {"n_charts": 2, "noise_std": 0.1, "max_restarts": 0}
 
-_SHORT = Schedule(seeding_steps=400, mixture_steps=150, overlap_steps=600, batch_size=128)
-_LONG = Schedule(seeding_steps=2000, mixture_steps=100, overlap_steps=4000, batch_size=128)
+# Charts of high ambient dimension: a slower overlap stage, that trims no boxes.
+_IMAGES: dict[str, Any] = {
+    "batch_size": 128,
+    "overlap_peak": 0.3,
+    "latent_noise": 0.003,
+    "tail_rate": 1000.0,
+    "trim": False,
+}
+_SHORT = Schedule(seeding_steps=400, mixture_steps=150, overlap_steps=600, **_IMAGES)
+_LONG = Schedule(seeding_steps=2000, mixture_steps=100, overlap_steps=4000, **_IMAGES)
 
 RECIPES: dict[str, Recipe] = {
     "bars-32": Recipe("bars", 32, 5_000, _SHORT, {**_BARS, **_NARROW}),

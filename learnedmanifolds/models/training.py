@@ -49,10 +49,13 @@ class Schedule:
     batch_size : int
         Points a step of the mixture stage; half as many for each chart in the other stages.
     learning_rate : float
-        Rate of Adam; its peaks are 2.5 of it in the seeding stage and 1.2 in the overlap stage.
+        Rate of Adam; its peak is 2.5 of it in the seeding stage.
     mixture_peak : float
         Peak of the rate in the mixture stage, relative to `learning_rate`. A low one keeps the
         charts near the even shares that they were seeded with; at 1 the large ones grow.
+    overlap_peak : float
+        The same in the overlap stage. sigma_x is sharper there: charts of high ambient dimension
+        lose their boxes at a high rate.
     clip : float
         Bound of the gradient's norm.
     overlap_factor : float
@@ -76,6 +79,7 @@ class Schedule:
     clip: float = 2000.0
     overlap_factor: float = 1.5
     mixture_peak: float = 0.4
+    overlap_peak: float = 1.2
     lipschitz_weight: float = 1.0
     box_weight: float = 0.5
     consensus_weight: float = 1.5
@@ -111,7 +115,7 @@ class Schedule:
         peak, low = {
             "seeding": (2.5, 0.05),
             "mixture": (self.mixture_peak, 0.1),
-            "overlap": (1.2, 0.002),
+            "overlap": (self.overlap_peak, 0.002),
         }[name]
         warm = min(1.0, 10 * done + 0.1)
         return warm * (low + (peak - low) * 0.5 * (1 + math.cos(math.pi * done)))
