@@ -46,12 +46,12 @@ def save(atlas: Atlas, path: str | Path) -> None:
     target = Path(path)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(handle)
-    # A temporary file is private; the new one is as open as files here are.
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(name, 0o666 & ~mask)
     try:
         save_file(tensors, name, header)
+        # safetensors leaves a private file; the new one is as open as files here are.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
         os.replace(name, target)
     except BaseException:
         os.unlink(name)

@@ -42,6 +42,12 @@ def test_saving_again_replaces_the_file(atlas, tmp_path):
     assert os.listdir(tmp_path) == ["a.safetensors"]
 
 
+def test_a_saved_file_is_as_open_as_others(atlas, tmp_path):
+    (tmp_path / "other").write_text("")
+    atlas.save(tmp_path / "a.safetensors")
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(atlas, tmp_path, monkeypatch):
     path = tmp_path / "a.safetensors"
     atlas.save(path)

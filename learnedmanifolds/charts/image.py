@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from learnedmanifolds._check import integer
 from learnedmanifolds.charts.convolution import ConvolutionStack, OrthogonalUpsampling
 from learnedmanifolds.charts.coupling import CouplingStack
 from learnedmanifolds.charts.jet import JetRule
@@ -22,8 +23,7 @@ _PIECE_BYTES = 2**18
 
 def default_levels(height: int, width: int) -> int:
     """Number of up-samplings: 1 for 16 and 32, 2 for 64 and 128, 3 for 256 pixels a side."""
-    size = math.sqrt(height * width)
-    return max(1, math.ceil(math.log2(size) / 2 - 1.5) if size > 32 else 1)
+    return max(1, int(math.log2(height * width) / 4 - 1))
 
 
 class ImageCharts(LearnedCharts):
@@ -56,8 +56,8 @@ class ImageCharts(LearnedCharts):
 
     Raises
     ------
-    ValueError
-        If the sizes do not fit.
+    TypeError, ValueError
+        If a size is not an integer, or the sizes do not fit.
 
     References
     ----------
@@ -78,8 +78,14 @@ class ImageCharts(LearnedCharts):
         seed: int = 0,
         published: bool = False,
     ) -> None:
-        channels, height, width = ambient_shape
-        levels = default_levels(height, width) if levels is None else levels
+        if len(ambient_shape) != 3:
+            raise ValueError(f"ambient_shape must be (C, H, W), got {tuple(ambient_shape)}.")
+        channels, height, width = (
+            integer(size, "ambient_shape", minimum=1) for size in ambient_shape
+        )
+        integer(n_charts, "n_charts", minimum=1)
+        integer(dim, "dim", minimum=1)
+        levels = default_levels(height, width) if levels is None else integer(levels, "levels")
         if levels < 1 or height % 2**levels or width % 2**levels:
             raise ValueError(
                 f"ambient_shape must be (C, H, W), H and W multiples of {2**levels} "

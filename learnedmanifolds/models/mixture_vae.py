@@ -177,6 +177,10 @@ class MixtureVAE(BaseEstimator):
                 f"x must have at least {max(32, self.n_charts * (self.dim + 2))} points for "
                 f"n_charts={self.n_charts} and dim={self.dim}, got {len(data)}."
             )
+        if not isinstance(self.schedule, Schedule | None):
+            raise TypeError(
+                f"schedule must be a Schedule or None, got {type(self.schedule).__name__}."
+            )
         if self.levels is not None:
             integer(self.levels, "levels", minimum=1)
         if bool((data == data[0]).all()):

@@ -85,6 +85,7 @@ def test_every_power_of_two_has_its_default(size):
     x = charts.decode(coords)
     assert x.shape == (2, 3, size * size)
     torch.testing.assert_close(charts.encode(x), coords, atol=1e-5, rtol=0)
+    assert charts.levels == {16: 1, 32: 1, 64: 2, 128: 2, 256: 3}[size]
     # The dense network stays small.
     assert 64 <= charts.n_coarse <= 1024
 
@@ -194,8 +195,18 @@ def test_saved_atlas_comes_back_bit_by_bit(tmp_path):
         ((1, 2, (1, 16, 16), 5), "multiples of 32"),
         ((1, 2, (1, 16, 16), 0), "levels=0"),
         ((1, 40, (1, 16, 16)), "dim must be at most 32"),
+        ((1, 2, (16, 16)), r"ambient_shape must be \(C, H, W\)"),
+        ((0, 2, (1, 16, 16)), "n_charts must be an integer of at least 1"),
+        ((1, 0, (1, 16, 16)), "dim must be an integer of at least 1"),
     ],
 )
 def test_sizes_that_do_not_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
         ImageCharts(*arguments)
+
+
+def test_sizes_that_are_no_integers():
+    with pytest.raises(TypeError, match="n_charts must be an integer"):
+        ImageCharts(2.0, 2, (1, 16, 16))
+    with pytest.raises(TypeError, match="ambient_shape must be an integer"):
+        ImageCharts(2, 2, (1, 16.0, 16))

@@ -59,3 +59,8 @@ def test_images_of_the_wrong_shape(shape, message):
     x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match=message):
         MixtureVAE(1, 1, schedule=SCHEDULE, random_state=0, **SMALL).fit(x)
+
+
+def test_a_schedule_of_the_wrong_type():
+    with pytest.raises(TypeError, match="schedule must be a Schedule or None, got int"):
+        MixtureVAE(1, 1, schedule=3).fit(torch.rand(40, 3))

@@ -20,7 +20,12 @@ from learnedmanifolds.inverse.operators.mask import Mask, mask
 from learnedmanifolds.inverse.operators.radon import Radon
 
 if TYPE_CHECKING:
-    from learnedmanifolds.inverse.operators.impedance import ElectricalImpedance
+    from learnedmanifolds.inverse.operators.impedance import (
+        ElectricalImpedance,
+        Electrodes,
+        ImpedanceMesh,
+        interpolate,
+    )
 
 __all__ = [
     "AffineOperator",
@@ -28,9 +33,11 @@ __all__ = [
     "DeepinvOperator",
     "Downsample",
     "ElectricalImpedance",
+    "Electrodes",
     "FunctionOperator",
     "GaussianBlur",
     "Identity",
+    "ImpedanceMesh",
     "Linear",
     "Linearization",
     "Mask",
@@ -38,16 +45,19 @@ __all__ = [
     "Radon",
     "as_operator",
     "identity",
+    "interpolate",
     "linear",
     "mask",
 ]
 
 
+_LAZY = {"ElectricalImpedance", "Electrodes", "ImpedanceMesh", "interpolate"}
+
+
 def __getattr__(name: str) -> object:
     # scikit-fem is imported when it is first needed.
-    if name == "ElectricalImpedance":
-        home = importlib.import_module("learnedmanifolds.inverse.operators.impedance")
-        return home.ElectricalImpedance
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.impedance"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
