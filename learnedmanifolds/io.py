@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from learnedmanifolds.atlas import Atlas
 from learnedmanifolds.charts.flow import FlowCharts
 from learnedmanifolds.charts.image import ImageCharts
-from learnedmanifolds.published import import_published
+from learnedmanifolds.published import as_path, import_published
 
 __all__ = ["import_published", "load", "save"]
 
@@ -26,11 +26,14 @@ def save(atlas: Atlas, path: str | Path) -> None:
 
     Raises
     ------
+    TypeError
+        If the path is none.
     ValueError
         If the atlas' charts are not of a family with weights, such as analytic ones.
     OSError
         If the folder cannot be written.
     """
+    target = as_path(path)
     family = type(atlas.charts).__name__
     if family not in _FAMILIES:
         raise ValueError(f"atlas must have learned charts to be saved, got {family}.")
@@ -43,7 +46,6 @@ def save(atlas: Atlas, path: str | Path) -> None:
     }
     tensors = {f"charts.{name}": t.contiguous() for name, t in atlas.charts.state_dict().items()}
     tensors["weights"] = atlas.weights.contiguous()
-    target = Path(path)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(handle)
     try:
@@ -63,12 +65,14 @@ def load(path: str | Path) -> Atlas:
 
     Raises
     ------
+    TypeError
+        If the path is none.
     FileNotFoundError
         If there is no such file.
     ValueError
         If the file is truncated, or not an atlas of this library.
     """
-    if not Path(path).is_file():
+    if not as_path(path).is_file():
         raise FileNotFoundError(f"path must be a saved atlas, there is no file {path}.")
     try:
         with safe_open(path, framework="pt") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import re
 import zipfile
@@ -48,6 +49,8 @@ def import_published(path: str | Path) -> Atlas:
 
     Raises
     ------
+    TypeError
+        If the path is none.
     FileNotFoundError
         If there is no such file.
     ValueError
@@ -57,13 +60,21 @@ def import_published(path: str | Path) -> Atlas:
     ----------
     Alberti, Hertrich, Santacesaria, Sciutto, JMLR 25(202), 2024, section 5.
     """
-    state = _read(Path(path))
+    state = _read(as_path(path))
     try:
         return _build(state)
     except (KeyError, IndexError, RuntimeError) as error:
         raise ValueError(
             f"{path} must hold the weights of published charts, of one size: {error}."
         ) from error
+
+
+def as_path(value: object) -> Path:
+    """Check a path to a file; `TypeError` if it is none."""
+    # Bytes are paths to Python's own functions, but not to pathlib.
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"path must be a str or Path, got {type(value).__name__}.")
+    return Path(value)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

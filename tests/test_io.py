@@ -109,3 +109,16 @@ def test_a_header_that_does_not_fit_its_weights(tmp_path):
     save_file(tensors, path, header)
     with pytest.raises(ValueError, match="must hold the weights its header names"):
         lm.load(path)
+
+
+@pytest.mark.parametrize("path", [3, None, b"a.safetensors"])
+def test_what_is_no_path(path):
+    for call in (lm.load, random_atlas().save, lm.io.import_published):
+        with pytest.raises(
+            TypeError, match=f"path must be a str or Path, got {type(path).__name__}"
+        ):
+            call(path)
+
+
+def random_atlas():
+    return Atlas(random_flow(2, 3))

@@ -212,6 +212,13 @@ def test_foreign_truncated_and_missing_files(tmp_path):
         import_published(tmp_path / "text.pt")
 
 
+@pytest.mark.parametrize("path", [3, None, b"model.pt"])
+def test_what_is_no_path(path):
+    name = type(path).__name__
+    with pytest.raises(TypeError, match=f"path must be a str or Path, got {name}"):
+        import_published(path)
+
+
 class Evil:
     def __reduce__(self):
         return print, ("executed",)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pymanopt.optimizers.optimizer import Optimizer
 
-from learnedmanifolds._check import ArrayLike
+from learnedmanifolds._check import ArrayLike, non_negative
 from learnedmanifolds.inverse.optimizers import optimizer_name
 from learnedmanifolds.inverse.problem import InverseProblem
 from learnedmanifolds.inverse.solution import Solution
@@ -30,11 +30,17 @@ if TYPE_CHECKING:
 
 _HEADINGS = {
     "converged": "converged",
+    "reached_best": "at best",
     "best_cost": "best cost",
     "median_iterations": "steps",
     "median_seconds": "seconds",
-    "evaluations": "f/grad/Hess",
+    "evaluations": "f/g/H",
 }
+
+_TOLERANCE = 1e-6
+
+# Costs that differ by less, relative to the cost, are equal up to rounding.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,13 +58,36 @@ class Comparison:
     @property
     def best_cost(self) -> float:
         """Smallest cost of all runs."""
-        return float(min(solution.cost for solution in self.solutions.values()))
+        # One that is not a number only if all are.
+        return float(np.fmin.reduce([solution.cost for solution in self.solutions.values()]))
 
-    def to_frame(self) -> Any:
-        """A pandas DataFrame, one row an optimizer; medians are over the starts."""
+    def to_frame(self, tolerance: float = _TOLERANCE) -> Any:
+        """A pandas DataFrame, one row an optimizer; medians are over the starts.
+
+        With f_i the cost of start i and f* the best cost of all optimizers' runs, a run has reached
+        the best cost if its own is at most f* + tolerance * (max f_i - f*). ``starts`` is the number
+        of starts, ``reached_best`` that of the starts from which the optimizer did.
+
+        Parameters
+        ----------
+        tolerance : float
+            Share of the possible decrease. Charts that disagree have slightly different costs at
+            the same minimum: to count it as one, a larger tolerance is needed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the tolerance is not a number of at least 0.
+
+        References
+        ----------
+        Moré, Wild, Benchmarking derivative-free optimization algorithms, SIAM J. Optim. 20, 2009,
+        section 2, which has one start.
+        """
         import pandas
 
-        rows = [_summary(solution) for solution in self.solutions.values()]
+        bound = self._bound(tolerance)
+        rows = [_summary(solution, bound) for solution in self.solutions.values()]
         index = pandas.Index(list(self.solutions), name="optimizer")
         return pandas.DataFrame(rows, index=index)
 
@@ -73,13 +102,17 @@ class Comparison:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        table = Table(box=SIMPLE_HEAD)
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
         table.add_column("optimizer", no_wrap=True)
         for heading in _HEADINGS.values():
             table.add_column(heading, justify="right", no_wrap=True)
-        caption = ["Steps, seconds and evaluations: median a start."]
+        caption = [
+            f"At best: starts that reached the best cost up to {_TOLERANCE:g} of the decrease.",
+            "Steps, seconds, evaluations of cost, gradient and Hessian: median a start.",
+        ]
+        bound = self._bound(_TOLERANCE)
         for name, solution in self.solutions.items():
-            row = _summary(solution)
+            row = _summary(solution, bound)
             counts = (row[f"median_n_{kind}"] for kind in ("cost", "gradient", "hessian"))
             row["evaluations"] = "/".join(f"{count:.0f}" for count in counts)
             if row["converged"] < row["starts"]:
@@ -103,6 +136,13 @@ class Comparison:
         from learnedmanifolds.inverse.figures import plot_comparison
 
         return plot_comparison(self)
+
+    def _bound(self, tolerance: float) -> float:
+        """The largest cost that counts as the best one."""
+        share, best = non_negative(tolerance, "tolerance"), self.best_cost
+        starts = [run.history.cost[0] for s in self.solutions.values() for run in s.runs]
+        highest = max((cost for cost in starts if np.isfinite(cost)), default=best)
+        return best + share * max(0.0, highest - best) + _ROUNDING * abs(best)
 
 
 def compare(
@@ -146,7 +186,8 @@ def compare(
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type, shape or value, or two optimizers have one name.
+        If an argument has the wrong type, shape or value, two optimizers have one name, or no
+        start is in the operator's domain.
     """
     if isinstance(optimizers, str) or not isinstance(optimizers, Sequence):
         raise TypeError(
@@ -169,7 +210,7 @@ def compare(
     )
 
 
-def _summary(solution: Solution) -> dict[str, Any]:
+def _summary(solution: Solution, bound: float) -> dict[str, Any]:
     runs = solution.runs
     counts = Counter(run.status.name for run in runs)
     medians: dict[str, list[Any]] = {
@@ -183,6 +224,7 @@ def _summary(solution: Solution) -> dict[str, Any]:
     return {
         "converged": sum(run.converged for run in runs),
         "starts": len(runs),
+        "reached_best": sum(bool(run.cost <= bound) for run in runs),
         "best_cost": solution.cost,
         **{f"median_{name}": float(np.median(values)) for name, values in medians.items()},
         "statuses": ", ".join(f"{name} {count}" for name, count in counts.most_common()),

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
+# Names side by side in a legend, and the height of a line of them, inches.
+_LEGEND_COLUMNS, _LEGEND_ROW = 3, 0.22
+
 # Differences of costs below this share of the cost are rounding.
 _RELATIVE_FLOOR = 1e-16
 
@@ -52,7 +55,18 @@ def plot_comparison(comparison: Comparison) -> Figure:
             axis.semilogy(grid, median, color=color, linewidth=2.2, label=name, zorder=3)
     left.set(xlabel="iterate", ylabel="cost above the lowest found")
     right.set(xlabel="seconds")
-    left.legend(frameon=False, fontsize=9)
+    # Below both axes, where it covers no curve however many there are.
+    handles, names = left.get_legend_handles_labels()
+    rows = -(-len(names) // _LEGEND_COLUMNS)
+    figure.set_figheight(figure.get_figheight() + _LEGEND_ROW * rows)
+    figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=min(len(names), _LEGEND_COLUMNS),
+        frameon=False,
+        fontsize=9,
+    )
     return figure
 
 

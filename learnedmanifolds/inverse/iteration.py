@@ -25,6 +25,8 @@ from learnedmanifolds.inverse.stopping import (
     StepNorm,
 )
 
+_EPS = float(np.finfo(float).eps)
+
 # A time that is over at once, for a limit of zero or below.
 _NO_TIME = 1e-9
 
@@ -111,6 +113,11 @@ def size(manifold: Any) -> float:
         return float(np.sqrt(manifold.dim))
 
 
+def rounding(manifold: Any) -> float:
+    """Length that rounding of a manifold's points hides, in their units."""
+    return _EPS * size(manifold)
+
+
 class Progress(Protocol):
     """The state of an optimizer between two steps: where it is, and what else it remembers."""
 
@@ -135,8 +142,9 @@ class IterativeOptimizer(Optimizer, abc.ABC, Generic[ProgressT]):
     max_iterations : int
     min_gradient_norm : float
         In units of the cost per unit of the data.
-    min_step_size : float
-        In units of the data.
+    min_step_size : float, optional
+        In units of the data; by default a step that rounding of the points hides, machine epsilon
+        times the manifold's size, so that the gradient decides.
     max_cost_evaluations : int
     verbosity, log_verbosity : int
         See `pymanopt.optimizers.optimizer.Optimizer`.
@@ -149,7 +157,7 @@ class IterativeOptimizer(Optimizer, abc.ABC, Generic[ProgressT]):
         max_time: float = 1000.0,
         max_iterations: int = 1000,
         min_gradient_norm: float = 1e-6,
-        min_step_size: float = 1e-10,
+        min_step_size: float | None = None,
         max_cost_evaluations: int = 5000,
         verbosity: int = 2,
         log_verbosity: int = 0,
@@ -166,7 +174,7 @@ class IterativeOptimizer(Optimizer, abc.ABC, Generic[ProgressT]):
         if stopping is not None and not isinstance(stopping, Criterion):
             raise TypeError(f"stopping must be a Criterion, got {type(stopping).__name__}.")
         self._stopping = stopping
-        self._criterion()
+        self._criterion(0.0 if min_step_size is None else min_step_size)
 
     @abc.abstractmethod
     def _start(self, objective: Objective, iterate: Iterate) -> ProgressT:
@@ -198,8 +206,19 @@ class IterativeOptimizer(Optimizer, abc.ABC, Generic[ProgressT]):
         pymanopt OptimizerResult
             ``stopping_criterion`` is the value of a `Status`. The point is the last iterate; cost
             and gradient are finite there if they are at the start.
+
+        Raises
+        ------
+        TypeError
+            If the problem is no pymanopt problem, not one that the optimizer takes, or the callback
+            cannot be called.
         """
-        objective, criterion, begin = Objective(problem), self._criterion(), time.time()
+        if not isinstance(problem, pymanopt.Problem):
+            raise TypeError(f"problem must be a pymanopt Problem, got {type(problem).__name__}.")
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be a callable or None, got {type(callback).__name__}.")
+        objective, begin = Objective(problem), time.time()
+        criterion = self._criterion(self._shortest_step(problem.manifold))
         point = problem.manifold.random_point() if initial_point is None else initial_point
         self._initialize_log()
         table = self._table()
@@ -251,13 +270,16 @@ class IterativeOptimizer(Optimizer, abc.ABC, Generic[ProgressT]):
             gradient_norm=iterate.gradient_norm,
         )
 
-    def _criterion(self) -> Criterion:
+    def _shortest_step(self, manifold: Any) -> float:
+        return rounding(manifold) if self._min_step_size is None else self._min_step_size
+
+    def _criterion(self, shortest_step: float) -> Criterion:
         limits: Criterion = (
             GradientNorm(self._min_gradient_norm)
             | MaxIterations(self._max_iterations)
             | MaxTime(max(self._max_time, _NO_TIME))
             | MaxEvaluations(self._max_cost_evaluations)
-            | StepNorm(self._min_step_size)
+            | StepNorm(shortest_step)
         )
         return limits if self._stopping is None else limits | self._stopping
 

@@ -62,7 +62,8 @@ class LeastSquaresProblem(pymanopt.Problem):
         residual : callable
             r, from a point (a float64 tensor, several where pymanopt's points are of several
             arrays, complex where they are) to a tensor of any shape; differentiable by
-            `torch.func`, forwards and backwards.
+            `torch.func`, forwards and backwards. Where it raises `OutsideDomainError` the cost is
+            infinite.
 
         Raises
         ------

@@ -9,7 +9,13 @@ import numpy as np
 from scipy.optimize import brentq
 
 from learnedmanifolds._check import positive
-from learnedmanifolds.inverse.iteration import Iterate, IterativeOptimizer, Objective, size
+from learnedmanifolds.inverse.iteration import (
+    Iterate,
+    IterativeOptimizer,
+    Objective,
+    rounding,
+    size,
+)
 from learnedmanifolds.inverse.secant import Secant
 from learnedmanifolds.inverse.status import Status
 from learnedmanifolds.inverse.tangent import TangentBasis, tangent_basis
@@ -27,6 +33,10 @@ _RETREAT = 0.1, 0.5
 # Costs that differ by less, relative to the cost, are equal up to rounding: of a finite element
 # solution, measured on impedance tomography (1e-12).
 _ROUNDING = 1e4 * np.finfo(float).eps
+
+# Residuals are differences, which rounding of the points changes however small they are: by that of
+# so many points, in units of `rounding`.
+_OF_POINTS = 10
 
 # How many steps are tried where rounding hides the fall of the cost and the gradient does not fall.
 _MAX_TRIES = 3
@@ -91,6 +101,11 @@ class Model:
         plain = -self.gradient @ step - 0.5 * step @ self.gauss_newton @ step
         return float(plain), float(plain - 0.5 * step @ self.correction @ step)
 
+    def noise(self, cost: float, length: float) -> float:
+        """By how much rounding may change a cost, with points that are rounded by a length."""
+        stretch = float(np.sqrt(2 * abs(cost)) * np.sqrt(np.linalg.norm(self.gauss_newton)))
+        return _ROUNDING * abs(cost) + _OF_POINTS * length * stretch
+
 
 class LevenbergMarquardt(IterativeOptimizer[LMProgress]):
     """Riemannian Levenberg-Marquardt for a `LeastSquaresProblem` on any pymanopt manifold.
@@ -104,6 +119,8 @@ class LevenbergMarquardt(IterativeOptimizer[LMProgress]):
     S is zero as long as Gauss and Newton's model predicts the cost better, and convergence is
     quadratic where the residuals vanish. Elsewhere S is a secant approximation of what Gauss and
     Newton leave out: the curvature of the residuals, and of other terms of the cost (a prior).
+
+    Where rounding hides the fall of the cost, a step is taken if the gradient's norm falls.
 
     One iteration takes one gradient, one linearisation and one evaluation of the cost for each
     trial. The basis takes d random tangent vectors, and d^2 inner products unless the metric is
@@ -140,12 +157,13 @@ class LevenbergMarquardt(IterativeOptimizer[LMProgress]):
         model = _model(objective, progress, basis)
         if not np.isfinite(model.gauss_newton).all():
             return Status.FAILED
-        noise = _ROUNDING * abs(old.cost)
+        noise = model.noise(old.cost, rounding(objective.manifold))
+        shortest = self._shortest_step(objective.manifold)
         new, tries = None, 0
         while new is None:
             step = model.step(radius, corrected)
             length = float(np.linalg.norm(step))
-            if not length >= self._min_step_size or tries == _MAX_TRIES:
+            if not length >= shortest or tries == _MAX_TRIES:
                 return Status.STEP_TOO_SMALL
             point = objective.manifold.retraction(old.point, basis.combine(step))
             cost = objective.cost(point)
@@ -164,7 +182,7 @@ class LevenbergMarquardt(IterativeOptimizer[LMProgress]):
                 corrected = plain > max(better, _GOOD_PREDICTION * abs(fall))
             if new is None:
                 radius = length * _retreat(float(model.gradient @ step), fall)
-                if radius < self._min_step_size:
+                if radius < shortest:
                     return Status.STEP_TOO_SMALL if np.isfinite(fall) else Status.FAILED
         if gain > _GOOD:
             radius = max(radius, _GROWTH * length)

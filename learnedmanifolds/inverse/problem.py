@@ -16,6 +16,7 @@ from learnedmanifolds.inverse.least_squares import LeastSquaresProblem
 from learnedmanifolds.inverse.noise import GaussianNoise, NoiseModel
 from learnedmanifolds.inverse.operators.base import Operator
 from learnedmanifolds.inverse.operators.deepinv import as_operator
+from learnedmanifolds.inverse.operators.domain import OutsideDomainError, where_defined
 from learnedmanifolds.manifolds import PymanoptManifold
 
 
@@ -32,6 +33,7 @@ class InverseProblem:
     operator : Operator or callable
         F, from one float64 point (a torch tensor of the ambient shape) to a tensor of the
         observation's shape; differentiable by torch. Objects of deepinv's protocol are accepted.
+        Where it raises `OutsideDomainError` the cost is infinite.
     observation : array
         y, of any shape.
     noise_std : float, optional
@@ -90,20 +92,32 @@ class InverseProblem:
         atlas : Atlas, optional
             Float64. Gives the prior term; the data term alone without it.
 
+        Returns
+        -------
+        Tensor
+            Infinite where the operator raises `OutsideDomainError`.
+
         Raises
         ------
         ValueError
             If the operator does not map the point to the observation's shape.
         """
-        return self._cost(as_tensor(x, "x", dtype=torch.float64), atlas)
+        return self._extended_cost(as_tensor(x, "x", dtype=torch.float64), atlas)
 
     def cost_batch(self, points: ArrayLike, atlas: Atlas | None = None) -> Tensor:
         """Costs of many points (N, *ambient_shape), (N,); see `cost`."""
         x = as_tensor(points, "points", dtype=torch.float64)
-        return self._costs(self.operator.batch(x), x, atlas)
+        predicted, inside = where_defined(self.operator.batch, x, tuple(self.observation.shape))
+        return self._costs(predicted, x, atlas).masked_fill(~inside, torch.inf)
 
     def gradient(self, x: ArrayLike, atlas: Atlas | None = None) -> Tensor:
-        """Euclidean gradient of `cost`, of the shape of ``x``."""
+        """Euclidean gradient of `cost`, of the shape of ``x``.
+
+        Raises
+        ------
+        OutsideDomainError
+            If the operator is not defined there and says so.
+        """
         point = as_tensor(x, "x", dtype=torch.float64).detach().requires_grad_()
         return self._gradient(point, atlas, create_graph=False).detach()
 
@@ -133,6 +147,8 @@ class InverseProblem:
     def check(self, point: ArrayLike) -> None:
         """Check that the operator maps a point to the observation's shape.
 
+        Of a point outside the operator's domain nothing is known.
+
         Raises
         ------
         TypeError
@@ -144,6 +160,8 @@ class InverseProblem:
         try:
             with torch.no_grad():
                 predicted = self.operator(x)
+        except OutsideDomainError:
+            return
         except (RuntimeError, IndexError) as error:
             raise ValueError(
                 f"operator must map a float64 point of shape {tuple(x.shape)} to an observation of "
@@ -180,7 +198,7 @@ class InverseProblem:
         @pymanopt.function.numpy(manifold)
         def cost(point: np.ndarray) -> float:
             with torch.no_grad():
-                return float(self._cost(_tensor(point), atlas))
+                return float(self._extended_cost(_tensor(point), atlas))
 
         @pymanopt.function.numpy(manifold)
         def gradient(point: np.ndarray) -> np.ndarray:
@@ -210,6 +228,12 @@ class InverseProblem:
             euclidean_gradient=gradient,
             euclidean_hessian=hessian,
         )
+
+    def _extended_cost(self, x: Tensor, atlas: Atlas | None) -> Tensor:
+        try:
+            return self._cost(x, atlas)
+        except OutsideDomainError:
+            return x.new_full((), torch.inf)
 
     def _cost(self, x: Tensor, atlas: Atlas | None) -> Tensor:
         return self._costs(self.operator(x).unsqueeze(0), x.unsqueeze(0), atlas).squeeze(0)

@@ -17,6 +17,7 @@ from learnedmanifolds.inverse.borders import next_chart
 from learnedmanifolds.inverse.history import History
 from learnedmanifolds.inverse.iteration import Iterate
 from learnedmanifolds.inverse.least_squares import Curvature, LeastSquaresProblem
+from learnedmanifolds.inverse.operators.domain import OutsideDomainError
 from learnedmanifolds.inverse.status import Status
 from learnedmanifolds.inverse.stopping import Criterion, State
 from learnedmanifolds.manifolds.point import AtlasPoint
@@ -54,6 +55,7 @@ class NotFiniteError(ValueError):
 
 FAILURES: tuple[type[Exception], ...] = (
     NotFiniteError,
+    OutsideDomainError,
     SingularJacobianError,
     np.linalg.LinAlgError,
     torch.linalg.LinAlgError,  # type: ignore[attr-defined]
@@ -199,8 +201,11 @@ class Recorder:
         return watched
 
     def _final(self, point: AtlasPoint) -> tuple[float, float]:
+        cost = self._cost(point)
+        if not np.isfinite(cost):
+            return cost, np.nan
         try:
-            return float(self._cost(point)), float(np.linalg.norm(self._gradient_of(point)))
+            return cost, float(np.linalg.norm(self._gradient_of(point)))
         except FAILURES:
             return np.nan, np.nan  # A failed run: its status says so.
 
@@ -227,12 +232,14 @@ class Recorder:
         if self._iterate is not None and self._iterate[0] is point:
             return self._iterate[2]
         cost = self._cost(point)
+        if not (self._announced or np.isfinite(cost)):
+            raise NotFiniteError(f"cost {cost}")
         gradient = self._gradients.get(point, self._evaluate_gradient)
         if self._announced:
             return gradient
         norm = float(np.linalg.norm(gradient))
-        if not (np.isfinite(cost) and np.isfinite(norm)):
-            raise NotFiniteError(f"cost {cost}, gradient norm {norm}")
+        if not np.isfinite(norm):
+            raise NotFiniteError(f"gradient norm {norm}")
         self._record(point, cost, gradient)
         if norm == 0 or norm < self._min_gradient_norm:
             raise StationaryPoint

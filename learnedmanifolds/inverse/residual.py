@@ -10,6 +10,7 @@ import torch
 from pymanopt.manifolds import FixedRankEmbedded, Product
 from torch import Tensor
 
+from learnedmanifolds.inverse.operators.domain import OutsideDomainError
 from learnedmanifolds.inverse.tangent import embed
 
 Arrays = tuple[Tensor, ...]
@@ -30,9 +31,12 @@ class Residual:
         self.function = function
 
     def cost(self, *arrays: np.ndarray) -> float:
-        """|r|^2 / 2."""
-        with torch.no_grad():
-            return float(self._cost(*_tensors(arrays)))
+        """|r|^2 / 2, infinite where r raises `OutsideDomainError`."""
+        try:
+            with torch.no_grad():
+                return float(self._cost(*_tensors(arrays)))
+        except OutsideDomainError:
+            return np.inf
 
     def gradient(self, *arrays: np.ndarray) -> Any:
         """Euclidean gradient, one array for each of the point."""

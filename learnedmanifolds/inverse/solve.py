@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from pymanopt.optimizers.optimizer import Optimizer
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer
@@ -17,7 +18,7 @@ from learnedmanifolds.inverse.optimizers import make_optimizer, optimizer_name
 from learnedmanifolds.inverse.problem import InverseProblem
 from learnedmanifolds.inverse.run import run
 from learnedmanifolds.inverse.solution import Run, Solution
-from learnedmanifolds.inverse.starts import SCREENED, choose_starts
+from learnedmanifolds.inverse.starts import SCREENED, choose_starts, require_a_start_inside
 from learnedmanifolds.inverse.stopping import Criterion
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.manifolds.point import AtlasPoint
@@ -77,7 +78,8 @@ def solve(
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type, shape or value, or a start is not on the manifold.
+        If an argument has the wrong type, shape or value, a start is not on the manifold, or none
+        is in the operator's domain. A single start outside of it is a failed run.
     """
     options = RunOptions(stopping, max_iterations, min_gradient_norm, max_time)
     options.make(optimizer)
@@ -157,13 +159,16 @@ def run_all(
     seeds: Sequence[np.random.SeedSequence],
     options: RunOptions,
 ) -> tuple[Run, ...]:
-    """One run a start."""
+    """One run a start; `OutsideDomainError` if the operator is defined at none."""
     hosted = problem.to_pymanopt(manifold)
     name = optimizer_name(optimizer)
-    return tuple(
+    runs = tuple(
         run(hosted, manifold, options.make(optimizer), start, seed, name, options.stopping)
         for start, seed in zip(starts, seeds, strict=True)
     )
+    if not any(np.isfinite(one.cost) for one in runs):
+        require_a_start_inside(problem.operator, torch.from_numpy(np.stack(starts)))
+    return runs
 
 
 def _locate(manifold: PymanoptManifold, index: int, x: np.ndarray) -> AtlasPoint:

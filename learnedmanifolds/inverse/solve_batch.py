@@ -25,6 +25,7 @@ from learnedmanifolds.inverse.batch.steepest_descent import BatchSteepestDescent
 from learnedmanifolds.inverse.batch.trust_region import BatchTrustRegion
 from learnedmanifolds.inverse.problem import InverseProblem
 from learnedmanifolds.inverse.solve import Source, as_manifold
+from learnedmanifolds.inverse.starts import require_a_start_inside
 
 BATCH_OPTIMIZERS: dict[str, BatchMethod[Any]] = {
     "levenberg-marquardt": BatchLevenbergMarquardt(),
@@ -91,7 +92,8 @@ def solve_batch(
     ------
     TypeError, ValueError
         If an argument has the wrong type, shape or value, the problems differ in more than the
-        observation, or a start is not on the manifold.
+        observation, a start is not on the manifold, or none is in the operator's domain. A single
+        start outside of it is a failed run.
     """
     begin = time.perf_counter()
     name = one_of(optimizer, "optimizer", BATCH_OPTIMIZERS)
@@ -117,7 +119,10 @@ def solve_batch(
     )
     n_problems, count = starts.chart.shape
     index = torch.arange(n_problems).repeat_interleave(count)
-    ends = engine.run(Located(starts.chart.flatten(), starts.coords.flatten(0, 1)), index)
+    begins = Located(starts.chart.flatten(), starts.coords.flatten(0, 1))
+    ends = engine.run(begins, index)
+    if not bool(ends.cost.isfinite().any()):
+        require_a_start_inside(shared.operator, atlas.decode(begins.coords, begins.chart))
     runs = _runs(ends, (n_problems, count), atlas.ambient_shape)
     return BatchSolution.best_of(runs, name, time.perf_counter() - begin)
 

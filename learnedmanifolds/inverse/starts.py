@@ -9,6 +9,8 @@ from torch import Tensor
 
 from learnedmanifolds.atlas import Atlas
 from learnedmanifolds.geometry import Located
+from learnedmanifolds.inverse.operators.base import Operator
+from learnedmanifolds.inverse.operators.domain import OutsideDomainError
 from learnedmanifolds.inverse.problem import InverseProblem
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.manifolds.point import AtlasPoint
@@ -24,10 +26,10 @@ problems from random starts, in 0.73, 0.94, 0.99 from these.
 # Starts are at least so far apart, in units of the root mean square distance of the points from their
 # mean. Measured on the same costs: from 0.1 to 0.5 there is little between them, and little between
 # them and starts at samples that are lower than their 2 d nearest ones; all beat the lowest samples.
-_SEPARATION = 0.3
+SEPARATION = 0.3
 
 # Below this separation any points will do.
-_LEAST_SEPARATION = 1e-6
+LEAST_SEPARATION = 1e-6
 
 # Values of a batch of points, 4 MB: operators take tens of times as much.
 _BATCH = 2**19
@@ -68,7 +70,7 @@ def choose_starts(
             mean = mean + share * points.flatten(1).sum(0)
             square += share * float(points.square().sum())
     spread = math.sqrt(max(0.0, square - float(mean.square().sum())))
-    cost = torch.cat(costs).nan_to_num(nan=math.inf)
+    cost = torch.cat(costs).nan_to_num(nan=math.inf, posinf=math.inf)
     finite = int(cost.isfinite().sum())
     order = cost.argsort(stable=True)
     chosen = _apart(atlas, drawn, order[:finite] if finite >= n_starts else order, n_starts, spread)
@@ -76,12 +78,28 @@ def choose_starts(
     return [manifold.point(drawn.coords[i].numpy(), int(drawn.chart[i])) for i in chosen]
 
 
+def require_a_start_inside(operator: Operator, points: Tensor) -> None:
+    """`OutsideDomainError` if an operator raises it at each of the points (P, *ambient_shape)."""
+    first: OutsideDomainError | None = None
+    for point in points:
+        try:
+            with torch.no_grad():
+                operator(point)
+            return
+        except OutsideDomainError as error:
+            first = first or error
+    raise OutsideDomainError(
+        f"starts: expected at least one in the operator's domain, got {len(points)} outside; of "
+        f"the first one it says: {first}"
+    ) from first
+
+
 def _apart(atlas: Atlas, drawn: Located, order: Tensor, n_starts: int, spread: float) -> list[int]:
     """Indices of points that are apart, the first ones in an order."""
     size = max(1, _BATCH // atlas.charts.n_ambient)
     chosen: list[int] = []
     points: list[Tensor] = []
-    separation = _SEPARATION
+    separation = SEPARATION
     while True:
         for batch in order.split(size):
             decoded = atlas.decode(drawn.coords[batch], drawn.chart[batch]).flatten(1)
@@ -94,4 +112,4 @@ def _apart(atlas: Atlas, drawn: Located, order: Tensor, n_starts: int, spread: f
                     points.append(point)
                 if len(chosen) == n_starts:
                     return chosen
-        separation = separation / 2 if separation > _LEAST_SEPARATION else 0.0
+        separation = separation / 2 if separation > LEAST_SEPARATION else 0.0

@@ -147,8 +147,28 @@ def test_bad_electrodes(call, error, message):
 
 
 def test_electrodes_may_touch_and_pass_the_end_of_the_border():
-    Electrodes.equispaced(4, coverage=1.0)
-    Electrodes([0.9, 0.2], [0.3, 0.7])
+    mesh = ImpedanceMesh.disc(3)
+    for electrodes in (
+        Electrodes.equispaced(4, coverage=1.0, contact_impedance=0.5),
+        Electrodes([0.9, 0.2], [0.3, 0.7], 0.5),
+    ):
+        # Together they cover the border once: (u, U) -> the integral of (u - U)^2 / z along it.
+        matrix = electrodes.contact_matrix(mesh)
+        x, y = mesh.nodes.T
+        potentials = np.concatenate([3 * x - y + 1, np.ones(len(electrodes))])
+        ends = (3 * x - y)[mesh.boundary]
+        after = np.roll(ends, -1)
+        edges = mesh.boundary_lengths * (ends**2 + ends * after + after**2) / 3
+        assert potentials @ matrix @ potentials == pytest.approx(edges.sum() / 0.5)
+    # A homogeneous disc turned by a quarter: another electrode passes the end of the border.
+    turned, plain = (
+        ElectricalImpedance(
+            mesh, (2, 2), electrodes=Electrodes([start, start + 0.3 - wraps], [0.3, 0.7])
+        )
+        for start, wraps in ((0.9, 1), (0.15, 0))
+    )
+    ones = torch.ones(2, 2, dtype=torch.float64)
+    torch.testing.assert_close(turned(ones), plain(ones))
 
 
 def test_a_factorization_is_released_in_its_own_thread():

@@ -206,3 +206,9 @@ def test_a_mesh_cannot_be_changed():
         mesh.nodes[0] = 3
     with pytest.raises(AttributeError):
         mesh.nodes = SQUARE
+
+
+def test_a_mesh_is_named_by_its_size():
+    # (8 + 1)^2 nodes and 2 * 8^2 triangles.
+    mesh = ImpedanceMesh.rectangle(8)
+    assert repr(mesh) == "ImpedanceMesh(81 nodes, 128 triangles)"

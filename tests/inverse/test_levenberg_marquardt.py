@@ -5,12 +5,12 @@ import pymanopt
 import pytest
 import torch
 from cases import CASES, ZERO_RESIDUAL, Counted
-from oracles import draw
+from oracles import draw, unit
 from pymanopt.manifolds import Euclidean, Sphere
 from scipy.optimize import least_squares
 
 from learnedmanifolds.atlas import Atlas
-from learnedmanifolds.charts.analytic import GraphCharts, PlaneCharts
+from learnedmanifolds.charts.analytic import GraphCharts, PlaneCharts, SphereCharts
 from learnedmanifolds.inverse import (
     InverseProblem,
     LeastSquaresProblem,
@@ -18,6 +18,7 @@ from learnedmanifolds.inverse import (
     Status,
     operators,
     solve,
+    solve_batch,
 )
 from learnedmanifolds.inverse.levenberg_marquardt import damped_step
 
@@ -115,6 +116,26 @@ def test_a_rejected_step_takes_one_cost_and_nothing_else():
     assert len(counted.gradients) == result.iterations + 1
     points = {tuple(point) for point in counted.costs}
     assert len(points) == len(counted.costs)
+
+
+@pytest.mark.parametrize("noise_std", [1e-2, 1e-3, 1e-4, 1e-6])
+def test_small_noise_does_not_stop_it_early(noise_std):
+    # The point of a sphere nearest to y is y / |y|; the Hessian there is |y| / std^2.
+    atlas = Atlas(SphereCharts(), tolerance=1e-6)
+    y = unit(draw(8, 3, seed=1)) + noise_std * draw(8, 3, seed=2)
+    problem = InverseProblem(operators.identity, y[0], noise_std)
+    batch = solve_batch(problem, atlas, observations=y, n_screen=0, seed=3)
+    # What rounding of the points leaves of the gradient; the threshold is 1e-6.
+    reachable = 1e-15 / noise_std**2 < 1e-6
+    for i, one in enumerate(y):
+        problem = InverseProblem(operators.identity, one, noise_std)
+        single = solve(problem, atlas, "levenberg-marquardt", n_screen=0, seed=3)
+        assert single.history.n_cost[-1] <= 12 and batch.iterations[i] <= 12
+        for status, point in ((single.status, single.point), (batch.status[i], batch.points[i])):
+            assert status in (Status.CONVERGED, Status.STEP_TOO_SMALL)
+            assert status.converged or not reachable
+            error = np.linalg.norm(point - unit(one).numpy())
+            assert error < 1.1e-6 * noise_std**2 + 2e-15
 
 
 def test_linear_residuals_take_one_step():

@@ -217,9 +217,22 @@ def test_an_exception_of_the_caller_is_not_caught(optimizer, what):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
+        (lambda: LBFGS().run(None), TypeError, "problem must be a pymanopt Problem, got NoneType"),
+        (lambda: FixedStep().run(3), TypeError, "problem must be a pymanopt Problem, got int"),
+        (
+            lambda: LevenbergMarquardt().run(None),
+            TypeError,
+            "problem must be a pymanopt Problem, got NoneType",
+        ),
+        (
+            lambda: LBFGS().run(QUADRATIC, callback=3),
+            TypeError,
+            "callback must be a callable or None, got int",
+        ),
         (lambda: LBFGS(stopping=3), TypeError, "stopping must be a Criterion, got int"),
         (lambda: LBFGS(max_iterations=0), ValueError, "n must be an integer of at least 1"),
         (lambda: LBFGS(min_gradient_norm=-1.0), ValueError, "tol must be a non-negative"),
+        (lambda: LBFGS(min_step_size=-1.0), ValueError, "tol must be a non-negative"),
         (lambda: LBFGS(memory=0), ValueError, "memory must be"),
         (lambda: LBFGS(line_search="wolfe"), TypeError, "line_search must be a StrongWolfe"),
         (lambda: LevenbergMarquardt(initial_radius=0.0), ValueError, "initial_radius must be"),

@@ -17,11 +17,13 @@ _ACCEPTED = 1e-4
 _POOR, _GOOD = 0.25, 0.75
 _GROWTH, _SHRINKAGE = 2.0, 0.5
 _RETREAT = 0.1, 0.5
-_ROUNDING = 1e3 * torch.finfo(torch.float64).eps
+_ROUNDING, _OF_POINTS = 1e3 * torch.finfo(torch.float64).eps, 10
 _GOOD_PREDICTION = 0.02
 _LEAST_DAMPING, _LONGEST = 1e-14, 1e8
 _MIN_COSINE = 1e-8
-_MIN_STEP = 1e-10
+
+# The shortest step, in units of the manifold's size: rounding of the points hides it.
+_MIN_STEP = torch.finfo(torch.float64).eps
 
 # Newton's iteration for the damping converges from below; a few steps do, unless the gradient
 # hardly has a part along the lowest eigenvector.
@@ -37,6 +39,8 @@ class Trust(Rows):
     ----------
     radius : Tensor, shape (A,)
         Longest step that the model is trusted on.
+    shortest : Tensor, shape (A,)
+        The run ends where a step is shorter.
     corrected : Tensor, shape (A,)
         Whether the model has the secant correction.
     correction : Tensor, shape (A, d, d)
@@ -45,6 +49,7 @@ class Trust(Rows):
     """
 
     radius: Tensor
+    shortest: Tensor
     corrected: Tensor
     correction: Tensor
     promised: Tensor
@@ -63,6 +68,7 @@ class BatchLevenbergMarquardt(BatchMethod[Trust]):
         """See `BatchMethod.start`."""
         return Trust(
             torch.full_like(iterate.cost, size),
+            torch.full_like(iterate.cost, _MIN_STEP * size),
             torch.zeros_like(iterate.at_boundary),
             torch.zeros_like(iterate.curvature),
             torch.full_like(iterate.cost, torch.inf),
@@ -81,10 +87,10 @@ class BatchLevenbergMarquardt(BatchMethod[Trust]):
         fall = iterate.cost - cost
         plain = -slope - 0.5 * _dot(step, _apply(iterate.curvature, step))
         better = plain - 0.5 * _dot(step, _apply(memory.correction, step))
-        noise = _ROUNDING * iterate.cost.abs()
+        noise = _noise(iterate, memory)
         promised = torch.where(memory.corrected, better, plain)
         gain = (fall + noise) / (promised + noise)
-        accepted = (gain > _ACCEPTED) & (length >= _MIN_STEP)
+        accepted = (gain > _ACCEPTED) & (length >= memory.shortest)
         tolerated = torch.maximum((fall - better).abs(), _GOOD_PREDICTION * fall.abs())
         corrected = torch.where(fall.isfinite(), (fall - plain).abs() > tolerated, memory.corrected)
         # The minimiser of the parabola through what is known along the step.
@@ -95,8 +101,9 @@ class BatchLevenbergMarquardt(BatchMethod[Trust]):
         )
         radius = torch.where(gain < _POOR, _SHRINKAGE * length, radius)
         radius = torch.where(accepted, radius, shorter * length)
-        given_up = ~accepted & ((radius < _MIN_STEP) | (length < _MIN_STEP))
-        return Verdict(accepted, given_up, Trust(radius, corrected, memory.correction, promised))
+        given_up = ~accepted & (torch.minimum(radius, length) < memory.shortest)
+        following = replace(memory, radius=radius, corrected=corrected, promised=promised)
+        return Verdict(accepted, given_up, following)
 
     def advance(
         self, old: Iterate, memory: Trust, step: Tensor, new: Iterate
@@ -108,9 +115,16 @@ class BatchLevenbergMarquardt(BatchMethod[Trust]):
         correction = secant(carried @ memory.correction @ carried.mT, new.curvature, moved, change)
         finite = correction.flatten(1).isfinite().all(-1)[:, None, None]
         # Nothing but rounding is left in the cost: go on only while the gradient falls.
-        stalled = memory.promised <= _ROUNDING * old.cost.abs()
+        stalled = memory.promised <= _noise(old, memory)
         stalled &= new.gradient_norm >= old.gradient_norm
         return replace(memory, correction=torch.where(finite, correction, 0.0)), stalled
+
+
+def _noise(iterate: Iterate, memory: Trust) -> Tensor:
+    """By how much rounding may change the costs, (A,)."""
+    cost = iterate.cost.abs()
+    stretch = (2 * cost).sqrt() * iterate.curvature.flatten(1).norm(dim=-1).sqrt()
+    return _ROUNDING * cost + _OF_POINTS * memory.shortest * stretch
 
 
 def damped_steps(values: Tensor, gradient: Tensor, radius: Tensor) -> Tensor:

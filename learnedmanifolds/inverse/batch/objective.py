@@ -10,6 +10,7 @@ from torch import Tensor
 from learnedmanifolds.atlas import Atlas
 from learnedmanifolds.inverse.noise import NoiseModel
 from learnedmanifolds.inverse.operators.base import AffineOperator, Operator
+from learnedmanifolds.inverse.operators.domain import where_defined
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +49,10 @@ class BatchObjective:
         return -self.prior_weight * self.atlas.log_density(points)
 
     def predict(self, points: Tensor) -> Tensor:
-        """F of points (A, *ambient_shape), checked."""
-        predicted = self.operator.batch(points)
-        expected = (len(points), *self.observations.shape[1:])
+        """F of points (A, *ambient_shape), checked; NaN outside the operator's domain."""
+        shape = tuple(self.observations.shape[1:])
+        predicted, _ = where_defined(self.operator.batch, points, shape)
+        expected = (len(points), *shape)
         if predicted.shape != expected:
             raise ValueError(
                 f"operator must map points {tuple(points.shape)} to observations {expected}, "

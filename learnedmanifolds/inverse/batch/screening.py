@@ -11,7 +11,7 @@ from torch import Tensor
 from learnedmanifolds._check import integer
 from learnedmanifolds.geometry import Located
 from learnedmanifolds.inverse.batch.objective import BatchObjective
-from learnedmanifolds.inverse.starts import _LEAST_SEPARATION, _SEPARATION, SCREENED
+from learnedmanifolds.inverse.starts import LEAST_SEPARATION, SCREENED, SEPARATION
 
 # Numbers in work at once.
 _BATCH = 2**22
@@ -87,7 +87,7 @@ def _chosen(
     n_points = rank.shape[1]
     barred, rows = barred.clone(), torch.arange(len(rank), device=rank.device)
     gap = torch.full_like(distances[:1], math.inf).repeat(len(rank), 1)
-    separation = torch.full_like(gap[:, 0], _SEPARATION)
+    separation = torch.full_like(gap[:, 0], SEPARATION)
     chosen = torch.zeros(len(rank), n_starts, dtype=torch.int64, device=rank.device)
     counts = torch.zeros_like(rows)
     while bool((counts < n_starts).any()):
@@ -99,6 +99,6 @@ def _chosen(
         barred[at, index[at]] = True
         gap[at] = torch.minimum(gap[at], distances[index[at]])
         counts = counts + found.long()
-        halved = torch.where(separation > _LEAST_SEPARATION, separation / 2, 0.0)
+        halved = torch.where(separation > LEAST_SEPARATION, separation / 2, 0.0)
         separation = torch.where(best < n_points, separation, halved)
     return chosen

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from learnedmanifolds.inverse.operators.base import AffineOperator, Linearization, Operator
 from learnedmanifolds.inverse.operators.blur import Blur
 from learnedmanifolds.inverse.operators.deepinv import DeepinvOperator, as_operator
+from learnedmanifolds.inverse.operators.domain import OutsideDomainError
 from learnedmanifolds.inverse.operators.downsample import Downsample
 from learnedmanifolds.inverse.operators.function import FunctionOperator
 from learnedmanifolds.inverse.operators.gaussian import GaussianBlur
@@ -42,6 +43,7 @@ __all__ = [
     "Linearization",
     "Mask",
     "Operator",
+    "OutsideDomainError",
     "Radon",
     "as_operator",
     "identity",

@@ -18,7 +18,8 @@ class Operator(abc.ABC):
     """A measurement F from a point of the ambient space to an observation.
 
     A subclass gives `batch`, differentiable by torch; `linearize` has a general default. Results
-    have the dtype of the point.
+    have the dtype of the point. Where F is not defined they are NaN, or `OutsideDomainError` is
+    raised.
     """
 
     @abc.abstractmethod

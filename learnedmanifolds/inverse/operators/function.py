@@ -24,7 +24,8 @@ class FunctionOperator(Operator):
     Parameters
     ----------
     function : callable
-        From a tensor of the ambient shape to a tensor; differentiable by torch, once at least.
+        From a tensor of the ambient shape to a tensor; differentiable by torch, once at least. It
+        may raise `OutsideDomainError`.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from learnedmanifolds._check import as_tensor, integer, positive
 SMALLEST_SHAPE = 1e-8
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImpedanceMesh:
     """Triangles of a body without holes, checked once.
 
@@ -54,6 +54,9 @@ class ImpedanceMesh:
             )
         # A border that is not one closed curve is refused here.
         _ = self.boundary
+
+    def __repr__(self) -> str:
+        return f"ImpedanceMesh({len(self.nodes)} nodes, {len(self.triangles)} triangles)"
 
     @classmethod
     def rectangle(

@@ -169,7 +169,9 @@ class ElectricalImpedance(Operator):
         Raises
         ------
         TypeError, ValueError
-            If an image has another shape, holds NaN, or gives a conductivity that is not positive.
+            If an image has another shape or holds NaN.
+        OutsideDomainError
+            If one gives a conductivity that is not positive, a `ValueError` as well.
         """
         images = _floating(as_tensor(points, "image", shape=(None, *self.image_shape)))
         if not len(images):

@@ -45,6 +45,9 @@ class Evaluation:
         """S(sigma_i) loads_i for all i, (N, n, c); the system's own loads by default."""
         kept = self._kept
         keep = self._keep and kept is None and len(conductivities) <= KEPT
+        if kept is None:
+            # Before any of them is factorized.
+            self.system.require_positive(conductivities)
 
         def one(index: int) -> tuple[np.ndarray, State | None]:
             state = self.system.state(conductivities[index]) if kept is None else kept[index]

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from learnedmanifolds.inverse.operators.domain import OutsideDomainError
 from learnedmanifolds.inverse.operators.impedance.assembly import Assembly, SparseMap
 from learnedmanifolds.inverse.operators.impedance.factor import Factor
 from learnedmanifolds.inverse.operators.impedance.mesh import ImpedanceMesh
@@ -101,21 +102,25 @@ class System:
 
         Raises
         ------
-        ValueError
+        OutsideDomainError
             If a conductivity is not positive and finite.
         """
-        wrong = ~((conductivity > 0) & np.isfinite(conductivity))
-        if wrong.any():
-            first = int(wrong.argmax())
-            x, y = self._mesh.nodes[self._mesh.triangles[first]].mean(0)
-            raise ValueError(
-                f"image must give every triangle a positive, finite conductivity "
-                f"scale * image + offset, got {conductivity[first]:.6g} S/m in the triangle at "
-                f"({x:.4g}, {y:.4g}), one of {int(wrong.sum())}."
-            )
+        self.require_positive(conductivity[None])
         with self._lock:
             self.n_factorizations += 1
         return Factor(self._assembly.matrix(conductivity))
+
+    def require_positive(self, conductivities: np.ndarray) -> None:
+        """`OutsideDomainError` unless conductivities (N, T) are positive and finite."""
+        wrong = ~((conductivities > 0) & np.isfinite(conductivities))
+        if wrong.any():
+            row, first = np.argwhere(wrong)[0]
+            x, y = self._mesh.nodes[self._mesh.triangles[first]].mean(0)
+            raise OutsideDomainError(
+                f"image must give every triangle a positive, finite conductivity "
+                f"scale * image + offset, got {conductivities[row, first]:.6g} S/m in the triangle "
+                f"at ({x:.4g}, {y:.4g}), one of {int(wrong[row].sum())}."
+            )
 
     def state(self, conductivity: np.ndarray) -> State:
         """The state at a conductivity (T,); the last few are kept."""
