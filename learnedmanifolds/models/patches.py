@@ -12,11 +12,22 @@ _CHUNK = 4_000_000
 
 
 class Patches(NamedTuple):
-    """Flat discs that cover the data: centres (M, n), orthonormal bases (M, n, d), radii (M,)."""
+    """Flat discs that cover the data.
+
+    Attributes
+    ----------
+    center : Tensor, shape (M, n)
+    basis : Tensor, shape (M, n, d)
+        Orthonormal columns.
+    radius : Tensor, shape (M,)
+    error : Tensor, shape ()
+        Mean `excess` of the data: what curvature, noise and a sparse cover leave.
+    """
 
     center: Tensor
     basis: Tensor
     radius: Tensor
+    error: Tensor
 
     def excess(self, x: Tensor) -> Tensor:
         """Squared distance of points (N, n) to the disc of the nearest centre, (N,)."""
@@ -29,6 +40,15 @@ class Patches(NamedTuple):
         normal = (offset.square().sum(-1) - square).clamp(min=0)
         beyond = ((square + 1e-12).sqrt() - radius).clamp(min=0)
         return normal + beyond.square()
+
+    def penalty(self, x: Tensor, noise_std: float) -> Tensor:
+        """`excess` of points (N, n) in nats, (N,): over twice the noise's or the patches' variance.
+
+        Flat patches say no more about where a manifold is than they do about its own data. With the
+        noise alone, data of high dimension, whose patches are far apart, are punished for being
+        where they are, and charts shrink to the few places where the patches fit.
+        """
+        return self.excess(x) / (2 * self.error.clamp(min=noise_std**2))
 
 
 def nearest_center(x: Tensor, centers: Tensor) -> Tensor:
@@ -56,4 +76,5 @@ def make_patches(
     basis = torch.linalg.svd(centred, full_matrices=False).Vh[:, :dim].mT
     along = (centred @ basis).norm(dim=-1).amax(-1)
     spacing = torch.cdist(centers, centers).topk(min(2, len(centers)), largest=False).values[:, -1]
-    return Patches(mean, basis, torch.maximum(along, spacing))
+    patches = Patches(mean, basis, torch.maximum(along, spacing), x.new_zeros(()))
+    return patches._replace(error=patches.excess(x[:4096]).mean())
