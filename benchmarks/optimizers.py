@@ -21,7 +21,7 @@ from rich.table import Table
 
 import learnedmanifolds as lm
 from learnedmanifolds.datasets import IMAGES
-from learnedmanifolds.inverse.operators import GaussianBlur, Mask, Radon
+from learnedmanifolds.inverse.operators import GaussianBlur, Radon, mask
 from learnedmanifolds.inverse.operators.impedance import ElectricalImpedance, ImpedanceMesh
 
 OPTIMIZERS = (
@@ -29,7 +29,7 @@ OPTIMIZERS = (
     "conjugate-gradient",
     "trust-regions",
     "levenberg-marquardt",
-    "l-bfgs",
+    "lbfgs",
     "fixed-step",
 )
 RELATIVE = 1e-3
@@ -39,15 +39,15 @@ def impedance(shape):
     return ElectricalImpedance(ImpedanceMesh.rectangle(48), shape, scale=1.6, offset=0.2)
 
 
-def mask(shape):
+def quarter(shape):
     keep = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.25
-    return Mask(keep)
+    return mask(keep)
 
 
 # Data, operator of the images' shape, noise.
 PROBLEMS = {
     "deblurring": ("bars", lambda s: GaussianBlur(15 * s[-1] / 128, padding_value=0.5), 0.1),
-    "inpainting": ("balls", mask, 0.05),
+    "inpainting": ("balls", quarter, 0.05),
     "tomography": ("balls", lambda s: Radon(np.arange(12) * math.pi / 12), 0.5),
     "impedance": ("balls", impedance, 0.001),
 }

@@ -6,12 +6,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from learnedmanifolds import charts, datasets, geometry, inverse, io, metrics, plot
+    from learnedmanifolds import charts, datasets, geometry, inverse, io, latent, metrics, plot
     from learnedmanifolds.atlas import Atlas
+    from learnedmanifolds.immersion import Immersion
     from learnedmanifolds.inverse import InverseProblem, compare, operators, solve, solve_batch
     from learnedmanifolds.io import load
     from learnedmanifolds.manifolds import PymanoptManifold
-    from learnedmanifolds.models import MixtureVAE, pretrained
+    from learnedmanifolds.models import ManifoldVAE, MixtureVAE, pretrained
 
 __version__ = "0.1.0"
 
@@ -20,7 +21,9 @@ _HOMES = {
     "Atlas": "learnedmanifolds.atlas",
     "GeomstatsManifold": "learnedmanifolds.manifolds",
     "GeooptManifold": "learnedmanifolds.manifolds",
+    "Immersion": "learnedmanifolds.immersion",
     "InverseProblem": "learnedmanifolds.inverse",
+    "ManifoldVAE": "learnedmanifolds.models",
     "MixtureVAE": "learnedmanifolds.models",
     "PymanoptManifold": "learnedmanifolds.manifolds",
     "Validated": "learnedmanifolds.validated",
@@ -36,6 +39,7 @@ _HOMES = {
     "geometry": "",
     "inverse": "",
     "io": "",
+    "latent": "",
     "load": "learnedmanifolds.io",
     "metrics": "",
     "operators": "learnedmanifolds.inverse",
@@ -49,7 +53,9 @@ __all__ = [
     "Atlas",
     "GeomstatsManifold",
     "GeooptManifold",
+    "Immersion",
     "InverseProblem",
+    "ManifoldVAE",
     "MixtureVAE",
     "PymanoptManifold",
     "Validated",
@@ -65,6 +71,7 @@ __all__ = [
     "geometry",
     "inverse",
     "io",
+    "latent",
     "load",
     "metrics",
     "operators",

@@ -36,7 +36,8 @@ def _affine_rows(rows: Tensor, layer: Layer) -> Tensor:
     return out
 
 
-def _silu(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def silu(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """SiLU with its first and second derivative."""
     gate = torch.sigmoid(u)
     value = u * gate
     rest = 1 - gate
@@ -44,7 +45,8 @@ def _silu(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return value, slope, rest * torch.addcmul(slope, gate, 1 - value)
 
 
-def _relu(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def relu(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """ReLU with its first and second derivative; zero at the kink."""
     slope = (u > 0).to(u.dtype)
     return u * slope, slope, torch.zeros_like(u)
 
@@ -61,7 +63,7 @@ class Nonlinearity:
 
     def __init__(self, published: bool) -> None:
         self.hidden = functional.relu if published else functional.silu
-        self.hidden_jet: Activation = _relu if published else _silu
+        self.hidden_jet: Activation = relu if published else silu
         self._unit = 1.0 if published else _CLAMP
 
     def log_scale(self, raw: Tensor) -> Tensor:

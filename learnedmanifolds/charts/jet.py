@@ -49,6 +49,9 @@ class JetRule:
         # case of curves, as they are: neither needs gathering.
         self._square = n_tangents > 1 and list(pairs) == triangle
         self._upper = torch.tensor([i * n_tangents + j for i, j in triangle])
+        place = {pair: p for p, pair in enumerate(triangle)}
+        whole = [place[min(i, j), max(i, j)] for i in range(n_tangents) for j in range(n_tangents)]
+        self._whole = torch.tensor(whole, dtype=torch.int64)
         self._indices = (
             None
             if self._square or left == right == list(range(n_tangents))
@@ -60,6 +63,13 @@ class JetRule:
         """Rows of the identity map at ``value`` (..., N, n) with ``tangents`` (..., T, N, n)."""
         zeros = value.new_zeros(*value.shape[:-2], self.sizes[2], *value.shape[-2:])
         return torch.cat([value.unsqueeze(-3), tangents, zeros], dim=-3)
+
+    def rows(self, jet: Jet) -> Tensor:
+        """The rows that hold a jet."""
+        second = jet.second
+        if self._square:
+            second = second.index_select(-3, self._whole.to(second.device))
+        return torch.cat([jet.value.unsqueeze(-3), jet.first, second], dim=-3)
 
     def unpack(self, rows: Tensor) -> Jet:
         """The jet that ``rows`` hold."""

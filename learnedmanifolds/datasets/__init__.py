@@ -14,6 +14,7 @@ from learnedmanifolds.datasets.registry import (
     two_circles,
 )
 from learnedmanifolds.datasets.ring import Ring
+from learnedmanifolds.datasets.solid import Solid
 from learnedmanifolds.datasets.sphere import Sphere
 from learnedmanifolds.datasets.swiss_roll import SwissRoll
 from learnedmanifolds.datasets.torus import Torus
@@ -26,6 +27,7 @@ __all__ = [
     "Digits",
     "ImageManifold",
     "Ring",
+    "Solid",
     "Sphere",
     "SwissRoll",
     "Torus",

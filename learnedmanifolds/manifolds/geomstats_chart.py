@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import as_tensor, integer
+from learnedmanifolds._geomstats import require_geomstats
 from learnedmanifolds.atlas import Atlas
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.single import SingleChart
 from learnedmanifolds.geometry import Curvature, InducedMetric, LocalGeometry, Located
-from learnedmanifolds.manifolds._geomstats import require_geomstats
 
 require_geomstats()
 

@@ -1,5 +1,6 @@
 """Generative models whose decoders are charts: losses, training on Lightning, estimators."""
 
+from learnedmanifolds.models.manifold_vae import ManifoldVAE
 from learnedmanifolds.models.mixture_vae import MixtureVAE
 from learnedmanifolds.models.recipes import (
     RECIPES,
@@ -8,14 +9,19 @@ from learnedmanifolds.models.recipes import (
     pretrained_names,
     recipe,
 )
+from learnedmanifolds.models.select import Candidate, Selection, select
 from learnedmanifolds.models.training import Schedule
 
 __all__ = [
     "RECIPES",
+    "Candidate",
+    "ManifoldVAE",
     "MixtureVAE",
     "Recipe",
     "Schedule",
+    "Selection",
     "pretrained",
     "pretrained_names",
     "recipe",
+    "select",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +20,7 @@ from learnedmanifolds.geometry.local import Located
 from learnedmanifolds.models.cells import disc_cells
 from learnedmanifolds.models.losses import evidence_lower_bound
 from learnedmanifolds.models.patches import neighbours
+from learnedmanifolds.models.trainer import run_training
 from learnedmanifolds.models.training import AtlasTraining, Schedule
 
 _EPOCH = 50
@@ -210,9 +210,6 @@ class MixtureVAE(BaseEstimator):
     def _train(
         self, x: Tensor, shape: tuple[int, ...], seed: int, restart: int
     ) -> tuple[Atlas, dict[str, Any]]:
-        import lightning
-        from lightning.pytorch.callbacks import ModelCheckpoint
-
         schedule = self.schedule or Schedule.suited(self.n_charts, self.dim)
         generator = torch.Generator().manual_seed(seed)
         cells = disc_cells(x, self.n_charts, self.dim, generator)
@@ -220,44 +217,16 @@ class MixtureVAE(BaseEstimator):
         charts.place(*cells.frames(full=isinstance(charts, FlowCharts)), cells.radius)
         noise_std = self.noise_std or local_noise(x, self.dim)
         module = AtlasTraining(charts, x, cells, noise_std, schedule, seed)
-        callbacks: list[Any] = []
-        resume = None
-        if self.checkpoint_dir is not None:
-            folder = Path(self.checkpoint_dir) / f"run-{restart}"
-            last = folder / "last.ckpt"
-            resume = str(last) if last.exists() else None
-            callbacks.append(
-                ModelCheckpoint(
-                    folder,
-                    filename="last",
-                    enable_version_counter=False,
-                    save_on_train_epoch_end=True,
-                )
-            )
-        logger = logging.getLogger("lightning.pytorch")
-        level = logger.level
-        logger.setLevel(logging.ERROR)
-        try:
-            with warnings.catch_warnings():
-                # Advice on data loaders and loggers, of which this training needs none.
-                warnings.filterwarnings("ignore", module="lightning|pytorch_lightning|torch")
-                trainer = lightning.Trainer(
-                    max_steps=schedule.n_steps,
-                    max_epochs=-1,
-                    accelerator=self.accelerator,
-                    devices=1,
-                    logger=False,
-                    callbacks=callbacks,
-                    enable_checkpointing=bool(callbacks),
-                    enable_progress_bar=self.verbose,
-                    enable_model_summary=False,
-                    gradient_clip_val=schedule.clip,
-                )
-                steps: Any = torch.utils.data.DataLoader(range(_EPOCH))  # type: ignore[arg-type]
-                trainer.fit(module, steps, ckpt_path=resume)
-        finally:
-            logger.setLevel(level)
-        module.cpu()
+        folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
+        run_training(
+            module,
+            steps_per_epoch=_EPOCH,
+            max_steps=schedule.n_steps,
+            accelerator=self.accelerator,
+            verbose=self.verbose,
+            clip=schedule.clip,
+            folder=folder and folder / f"run-{restart}",
+        )
         return module.atlas(), module.history
 
     def score(self, x: ArrayLike, y: object = None) -> float:

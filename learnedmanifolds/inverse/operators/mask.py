@@ -26,10 +26,24 @@ class Mask(AffineOperator):
         Indices of the flattened point.
     shape : tuple of int, optional
         Shape of a point, checked at every call where it is given.
+
+    Raises
+    ------
+    TypeError
+        If the index is not a tensor of int64.
     """
 
     index: Tensor
     shape: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse anything but indices; `mask` takes booleans too."""
+        if not isinstance(self.index, Tensor) or self.index.dtype != torch.int64:
+            got = getattr(self.index, "dtype", self.index)
+            raise TypeError(
+                f"index must be a tensor of int64 indices, got {got}; "
+                f"operators.mask makes a Mask of booleans."
+            )
 
     def batch(self, points: Tensor) -> Tensor:
         """The observed entries, (N, m).

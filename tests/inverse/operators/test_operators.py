@@ -347,3 +347,9 @@ def test_names():
         assert getattr(operators, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         operators.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("index", [torch.tensor([True, False]), [0, 1], torch.tensor([0.0])])
+def test_a_mask_is_made_of_indices(index):
+    with pytest.raises(TypeError, match="index must be a tensor of int64"):
+        operators.Mask(index)

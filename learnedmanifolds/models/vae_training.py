@@ -1,0 +1,235 @@
+"""Training of a variational autoencoder on a latent manifold, as a Lightning module."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from learnedmanifolds._random import seeded
+from learnedmanifolds.latent.base import LatentSpace
+
+Action = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""A random symmetry: data (N, ...) and latent points (N, ...) to those it moves them to."""
+
+
+class VAENetwork(nn.Module):
+    """Encoder, decoder and likelihood on a latent space.
+
+    Parameters
+    ----------
+    latent : LatentSpace
+    encoder : nn.Module, (N, *ambient_shape) -> (N, n_parameters)
+    decoder : nn.Module, (N, m) -> (N, *ambient_shape)
+        The mean of a Gaussian, or the logits of a Bernoulli likelihood.
+    noise_std : float or None
+        sigma_x of a Gaussian likelihood, in the units of the data; None for Bernoulli.
+    learn_noise : bool
+        Whether sigma_x is learned, from that value on.
+    """
+
+    def __init__(
+        self,
+        latent: LatentSpace,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        noise_std: float | None,
+        learn_noise: bool,
+    ) -> None:
+        super().__init__()
+        self.latent, self.encoder, self.decoder = latent, encoder, decoder
+        self.bernoulli = noise_std is None
+        log_noise = torch.tensor(math.log(noise_std or 1.0))
+        self.log_noise = nn.Parameter(log_noise, requires_grad=learn_noise)
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """q(z | x), of batch shape (N,)."""
+        return self.latent.posterior(self.encoder(x))
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """Log p(x | z) in nats, (...), of data (N, *ambient_shape) and z (..., N, *latent.shape)."""
+        lead = z.shape[: z.dim() - len(self.latent.shape)]
+        out = self.decoder(z.reshape(-1, self.latent.n_ambient))
+        out = out.flatten(1).unflatten(0, lead)
+        target = x.flatten(1).expand_as(out)
+        if self.bernoulli:
+            loss = nn.functional.binary_cross_entropy_with_logits(out, target, reduction="none")
+            return -loss.sum(-1)
+        square = (out - target).square().sum(-1)
+        constant = target.shape[-1] * (self.log_noise + 0.5 * math.log(2 * math.pi))
+        return -0.5 * square * (-2 * self.log_noise).exp() - constant
+
+    def bound(self, x: Tensor) -> tuple[Tensor, Tensor, Distribution]:
+        """Log p(x | z) at one draw z of the posterior, the divergence (both (N,)), the posterior."""
+        posterior = self.posterior(x)
+        z = posterior.rsample()
+        return self.log_likelihood(x, z), self.latent.divergence(posterior, z), posterior
+
+
+class VAETraining(lightning.LightningModule):
+    """Maximises the evidence lower bound, with warm-up of the divergence and early stopping.
+
+    Every random draw of a step comes from a generator seeded by the step's number, so that an
+    interrupted run that resumes ends in the same weights.
+
+    Parameters
+    ----------
+    network : VAENetwork
+    x : Tensor, shape (N, *ambient_shape)
+    held_out : Tensor, shape (M, *ambient_shape)
+        Data that decide when to stop and which weights to keep; none where M is 0.
+    batch_size : int
+    learning_rate : float
+        Of Adam.
+    warmup, patience : int
+        Epochs in which the weight of the divergence rises linearly from 0 to 1; epochs without
+        improvement before the training stops.
+    cosine : int or None
+        Steps in which the rate falls to zero as a cosine; constant for None.
+    neighbours : Tensor, shape (N,), or None
+        For each point of x another one, near it, of the continuity term.
+    continuity_weight, equivariance_weight : float
+        Of |mode(x) - mode(neighbour)|^2 and of |mode(g x) - g mode(x)|^2.
+    action : callable, optional
+        Draws g and applies it to data and latent points.
+    binarize : bool
+        Draw binary images anew in every step (dynamic binarization).
+    seed : int
+    """
+
+    def __init__(
+        self,
+        network: VAENetwork,
+        x: Tensor,
+        held_out: Tensor,
+        *,
+        batch_size: int,
+        learning_rate: float,
+        warmup: int,
+        patience: int,
+        cosine: int | None,
+        neighbours: Tensor | None,
+        continuity_weight: float,
+        action: Action | None,
+        equivariance_weight: float,
+        binarize: bool,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        # Kept out of the state dict: the data belong to the user, not to the checkpoint.
+        self._x, self._held_out, self._neighbours = x, held_out, neighbours
+        self.batch_size, self.learning_rate, self.cosine = batch_size, learning_rate, cosine
+        self.warmup, self.patience, self.binarize, self.seed = warmup, patience, binarize, seed
+        self.continuity_weight, self.equivariance_weight = continuity_weight, equivariance_weight
+        self.action = action
+        self.history: dict[str, list[float]] = {"epoch": [], "loss": [], "held_out": []}
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._sum = 0.0
+        self._best: tuple[float, int, dict[str, Tensor]] = (math.inf, 0, {})
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that the data are split into."""
+        return math.ceil(len(self._x) / self.batch_size)
+
+    def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
+        """Minus the bound on one batch, and the other terms."""
+        if self._x.device != self.device:
+            self._x, self._held_out = self._x.to(self.device), self._held_out.to(self.device)
+            if self._neighbours is not None:
+                self._neighbours = self._neighbours.to(self.device)
+        epoch, place = divmod(self.global_step, self.steps_per_epoch)
+        if place == 0 or not len(self._order):
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            self._order = torch.randperm(len(self._x), generator=generator).to(self.device)
+        pick = self._order[place * self.batch_size : (place + 1) * self.batch_size]
+        with self._seeded(self.global_step):
+            loss = self._loss(pick, min(1.0, (epoch + 1) / (self.warmup + 1)))
+        if not bool(loss.isfinite()):
+            raise RuntimeError(
+                f"the training diverged at step {self.global_step}: the loss is {float(loss.detach())}; "
+                f"try a smaller learning_rate."
+            )
+        self._sum += float(loss.detach()) * len(pick)
+        return loss
+
+    def _seeded(self, step: int) -> Any:
+        return seeded(self.seed * 7_919 + step, [] if self.device.type == "cpu" else [self.device])
+
+    def _loss(self, pick: Tensor, weight: float) -> Tensor:
+        x = self._x[pick]
+        target = torch.bernoulli(x) if self.binarize else x
+        likelihood, divergence, posterior = self.network.bound(target)
+        loss = (weight * divergence - likelihood).mean()
+        if self._neighbours is not None:
+            near = self.network.posterior(self._x[self._neighbours[pick]]).mode
+            gap = (posterior.mode - near).flatten(1).square().sum(-1)
+            loss = loss + self.continuity_weight * gap.mean()
+        if self.action is not None:
+            moved, expected = self.action(x, posterior.mode)
+            gap = (self.network.posterior(moved).mode - expected).flatten(1).square().sum(-1)
+            loss = loss + self.equivariance_weight * gap.mean()
+        return loss
+
+    @torch.no_grad()
+    def held_out_loss(self) -> float:
+        """Minus the bound on the held-out data, in nats, with the same draws in every epoch."""
+        self.eval()
+        total = 0.0
+        with self._seeded(2**40):
+            for part in self._held_out.split(1024):
+                target = torch.bernoulli(part) if self.binarize else part
+                likelihood, divergence, _ = self.network.bound(target)
+                total += float((divergence - likelihood).sum())
+        self.train()
+        return total / len(self._held_out)
+
+    def on_train_epoch_end(self) -> None:
+        """Keep the best weights; stop when they were reached long ago."""
+        epoch = self.global_step // self.steps_per_epoch
+        if self.history["epoch"] and self.history["epoch"][-1] == epoch:
+            # A training that resumes at the end of an epoch is told of it once more.
+            return
+        self.history["epoch"].append(epoch)
+        self.history["loss"].append(self._sum / len(self._x))
+        self._sum = 0.0
+        if not len(self._held_out):
+            return
+        loss = self.held_out_loss()
+        self.history["held_out"].append(loss)
+        self.log("held_out", loss, prog_bar=True)
+        if loss < self._best[0]:
+            self._best = (loss, epoch, copy.deepcopy(self.network.state_dict()))
+        elif epoch - self._best[1] >= self.patience and epoch > self.warmup:
+            self.trainer.should_stop = True
+
+    def on_fit_end(self) -> None:
+        """Go back to the best weights."""
+        if self._best[2]:
+            self.network.load_state_dict(self._best[2])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a resumed run needs beside the weights."""
+        checkpoint["history"], checkpoint["best"] = self.history, self._best
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore it."""
+        self.history, self._best = checkpoint["history"], checkpoint["best"]
+
+    def configure_optimizers(self) -> Any:
+        """Adam, its rate constant or a cosine."""
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
+        if self.cosine is None:
+            return optimizer
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.cosine)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
