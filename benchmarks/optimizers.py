@@ -36,7 +36,7 @@ RELATIVE = 1e-3
 
 
 def impedance(shape):
-    return ElectricalImpedance(ImpedanceMesh.rectangle(48), shape, scale=1.6, offset=0.2)
+    return ElectricalImpedance(ImpedanceMesh.rectangle(32), shape, scale=1.6, offset=0.2)
 
 
 def quarter(shape):

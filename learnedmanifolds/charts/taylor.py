@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -54,10 +55,25 @@ _AFFINE = (
 )
 
 
+@runtime_checkable
+class TaylorModule(Protocol):
+    """A module of any kind that knows its own Taylor arithmetic, on flattened inputs and outputs."""
+
+    def can_push(self) -> bool:
+        """Whether it does, as it is set up."""
+        ...
+
+    def push(self, rows: Tensor, rule: JetRule) -> Tensor:
+        """Rows (..., R, N, n) of the output from those of the input, (..., R, N, m)."""
+        ...
+
+
 def can_push(module: nn.Module) -> bool:
-    """Whether `push` knows a module: chains of affine layers and elementwise functions."""
+    """Whether `push` knows a module: chains of affine layers, elementwise functions, TaylorModules."""
     if isinstance(module, nn.Sequential):
         return all(can_push(part) for part in module)
+    if isinstance(module, TaylorModule):
+        return module.can_push()
     if isinstance(module, nn.Softplus) and (module.beta, module.threshold) != (1, 20):
         return False
     return type(module) in _ELEMENTWISE or type(module) in _AFFINE
@@ -85,6 +101,9 @@ def _push(
         for part in module:
             rows, shape = _push(part, rows, rule, shape)
         return rows, shape
+    if isinstance(module, TaylorModule):
+        rows = module.push(rows, rule)
+        return rows, (rows.shape[-1],)
     if type(module) in _ELEMENTWISE:
         return rule.elementwise(rows, _ELEMENTWISE[type(module)]), shape
     lead = rows.shape[:-1]

@@ -79,7 +79,16 @@ _IMAGES: dict[str, Any] = {
     "trim": False,
 }
 _SHORT = Schedule(seeding_steps=400, mixture_steps=150, overlap_steps=600, **_IMAGES)
-_LONG = Schedule(seeding_steps=2000, mixture_steps=100, overlap_steps=4000, **_IMAGES)
+# Six dimensions: a chart that is widened by half in each of them takes in nearly everything.
+_LONG = Schedule(
+    seeding_steps=1500,
+    mixture_steps=20,
+    overlap_steps=2000,
+    mixture_peak=0.1,
+    overlap_factor=1.1,
+    consensus_weight=0.5,
+    **{**_IMAGES, "overlap_peak": 1.0},
+)
 
 RECIPES: dict[str, Recipe] = {
     "bars-32": Recipe("bars", 32, 5_000, _SHORT, {**_BARS, **_NARROW}),

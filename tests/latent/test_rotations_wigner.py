@@ -7,7 +7,10 @@ import pytest
 import torch
 from oracles import draw, unit
 from scipy.special import sph_harm_y
+from torch import nn
 
+from learnedmanifolds.charts.jet import functional_jet, jet_rule
+from learnedmanifolds.charts.taylor import push
 from learnedmanifolds.latent.rotations import (
     GroupAction,
     angle,
@@ -150,3 +153,18 @@ def test_the_toy_data_are_one_orbit():
 def test_bad_arguments_are_named(call, error, name):
     with pytest.raises(error, match=name):
         call()
+
+
+@pytest.mark.parametrize(
+    "network", [None, nn.Sequential(nn.Linear(32, 5), nn.Tanh(), nn.Linear(5, 4))]
+)
+@pytest.mark.parametrize("pairs", [((0, 0),), ((0, 0), (0, 1), (1, 1))])
+def test_jets_of_the_action_against_automatic_differentiation(network, pairs):
+    torch.manual_seed(0)
+    decoder = GroupAction(3, 2, network).double()
+    x = torch.randn(4, 9, dtype=torch.float64)
+    tangents = torch.randn(2, 4, 9, dtype=torch.float64)
+    rule = jet_rule(2, pairs)
+    ours = rule.unpack(push(decoder, rule.pack(x, tangents), rule, (9,)))
+    for a, b in zip(ours, functional_jet(decoder, x, tangents, pairs), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from learnedmanifolds._check import integer
-from learnedmanifolds.latent.rotations.wigner import wigner
+from learnedmanifolds.charts import taylor
+from learnedmanifolds.charts.jet import JetRule
+from learnedmanifolds.latent.rotations.wigner import push_wigner, wigner
 
 
 class GroupAction(nn.Module):
@@ -54,6 +56,23 @@ class GroupAction(nn.Module):
             rotation = rotation.unflatten(-1, (3, 3))
         features = act(rotation, self.spectrum.to(rotation)).flatten(-2)
         return features if self.network is None else self.network(features)
+
+    def can_push(self) -> bool:
+        """Whether `push` works: whether it does through the network."""
+        return self.network is None or taylor.can_push(self.network)
+
+    def push(self, rows: Tensor, rule: JetRule) -> Tensor:
+        """Rows of the images from those of flattened rotations, (..., R, N, 9); see `JetRule`."""
+        turned = []
+        spectrum = self.spectrum.to(rows)
+        for spin, d in enumerate(push_wigner(rows, rule, self.degree)):
+            size = 2 * spin + 1
+            part = spectrum[spin**2 : (spin + 1) ** 2]
+            turned.append((d.unflatten(-1, (size, size)) @ part).flatten(-2))
+        features = torch.cat(turned, -1)
+        if self.network is None:
+            return features
+        return taylor.push(self.network, features, rule, (self.n_features,))
 
 
 def act(rotation: Tensor, spectrum: Tensor) -> Tensor:

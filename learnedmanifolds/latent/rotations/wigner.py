@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import integer
+from learnedmanifolds.charts.jet import JetRule
 from learnedmanifolds.latent.rotations.algebra import matrices
 
 
@@ -53,6 +54,25 @@ def wigner(rotation: Tensor, degree: int) -> list[Tensor]:
         inner = found[-1].unsqueeze(-3) @ coupling
         outer = torch.einsum("...ij,...jab->...iab", found[1], inner)
         found.append(torch.einsum("iac,...iab->...cb", coupling, outer))
+    return found
+
+
+def push_wigner(rows: Tensor, rule: JetRule, degree: int) -> list[Tensor]:
+    """Rows (..., R, N, (2 l + 1)^2) of `wigner` from those of the matrices, (..., R, N, 9)."""
+    constant = torch.zeros_like(rows[..., :1])
+    constant.select(-3, 0).fill_(1)
+    found = [constant]
+    if degree:
+        first = rows.unflatten(-1, (3, 3))[..., _ORDER, :][..., _ORDER]
+        found.append(first.flatten(-2))
+    for spin in range(2, degree + 1):
+        coupling = _coupling(spin).to(rows)
+        below, size = 2 * spin - 1, 2 * spin + 1
+        inner = found[-1].unflatten(-1, (1, below, below)) @ coupling
+        left = first.unsqueeze(-1).expand(*first.shape, below * size).flatten(-3)
+        right = inner.flatten(-2).unsqueeze(-3).expand(*first.shape[:-1], 3, below * size)
+        outer = rule.product(left, right.flatten(-3)).unflatten(-1, (3, 3, below, size)).sum(-3)
+        found.append(torch.einsum("iac,...iab->...cb", coupling, outer).flatten(-2))
     return found
 
 
