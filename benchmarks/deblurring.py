@@ -21,6 +21,7 @@ from rich.table import Table
 import learnedmanifolds as lm
 from learnedmanifolds.datasets import Bars
 from learnedmanifolds.inverse.operators import GaussianBlur
+from learnedmanifolds.models import pretrained_names
 
 SIGMA, KERNEL, NOISE = 15.0, 40, 0.1
 
@@ -53,16 +54,20 @@ def clock(function, repeats: int = 15) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--weights", help="published checkpoint of the bars")
-    parser.add_argument("--model", default="bars-32", help="shipped model, without --weights")
+    parser.add_argument(
+        "--model", default="bars-32", help="atlas file or shipped model, without --weights"
+    )
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--optimizer", default="levenberg-marquardt")
     parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--screen", type=int, default=96)
     parser.add_argument("--grid", type=int, default=2001)
     options = parser.parse_args()
-    atlas = (
-        lm.io.import_published(options.weights) if options.weights else lm.pretrained(options.model)
-    )
+    if options.weights:
+        atlas = lm.io.import_published(options.weights)
+    else:
+        known = pretrained_names()
+        atlas = lm.pretrained(options.model) if options.model in known else lm.load(options.model)
     manifold = lm.PymanoptManifold(atlas, seed=0)
     atlas = manifold.atlas
     # Inside a linear piece of ReLU networks the cost is smooth; at its edge no gradient vanishes.

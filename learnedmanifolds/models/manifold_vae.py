@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer, non_negative, positive
+from learnedmanifolds._convert import to_tensor
 from learnedmanifolds._random import seeded
 from learnedmanifolds.immersion import Immersion
 from learnedmanifolds.latent.base import LatentSpace
@@ -71,6 +72,8 @@ class ManifoldVAE(BaseEstimator):
         data and latent points.
     equivariance_weight : float
         Weight of |mode(g x) - g mode(x)|^2, with ``action``.
+    guide_weight : float
+        Weight of |mode(x) - y|^2 where a latent point y is given to `fit`.
     checkpoint_dir : str or Path, optional
         Folder for checkpoints, from which `fit` resumes; a new one for new data or parameters.
     accelerator : str
@@ -115,6 +118,7 @@ class ManifoldVAE(BaseEstimator):
         continuity_weight: float = 0.0,
         action: Action | None = None,
         equivariance_weight: float = 1.0,
+        guide_weight: float = 100.0,
         checkpoint_dir: str | Path | None = None,
         accelerator: str = "auto",
         verbose: bool = False,
@@ -138,19 +142,29 @@ class ManifoldVAE(BaseEstimator):
         self.continuity_weight = continuity_weight
         self.action = action
         self.equivariance_weight = equivariance_weight
+        self.guide_weight = guide_weight
         self.checkpoint_dir = checkpoint_dir
         self.accelerator = accelerator
         self.verbose = verbose
         self.random_state = random_state
 
-    def fit(self, x: ArrayLike, y: object = None) -> Self:
-        """Learn from data (N, *ambient_shape); y is ignored.
+    def fit(self, x: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Learn from data (N, *ambient_shape) and the latent points that are known.
+
+        Parameters
+        ----------
+        x : array, shape (N, *ambient_shape)
+        y : array, shape (N, *latent.shape), optional
+            Latent points of some of the data, rows of NaN for the others. Without any, the latent
+            space is learned up to its symmetries, and encoders may fold it: continuous maps of one
+            degree do not become those of another in small steps, and the more a space has of topology
+            the fewer starts have the right one. A few known points decide it.
 
         Raises
         ------
         TypeError, ValueError
             If x is not finite data of the expected shape, outside [0, 1] for a Bernoulli likelihood,
-            or a parameter is out of range or of the wrong type.
+            y is not on the latent space, or a parameter is out of range or of the wrong type.
         RuntimeError
             If the loss becomes NaN or infinite.
         """
@@ -163,6 +177,7 @@ class ManifoldVAE(BaseEstimator):
         if self.patience is not None:
             n_held_out = max(1, round(self.validation_fraction * len(data)))
         held_out, train = data[order[:n_held_out]], data[order[n_held_out:]]
+        guides = None if y is None else self._check_guides(y, len(data))[order[n_held_out:]]
         network = self._new_network(tuple(data.shape[1:]), train, seed)
         near = None
         if self.continuity_weight > 0:
@@ -181,6 +196,8 @@ class ManifoldVAE(BaseEstimator):
             continuity_weight=self.continuity_weight,
             action=self.action,
             equivariance_weight=self.equivariance_weight,
+            guides=guides,
+            guide_weight=self.guide_weight,
             binarize=self.binarize,
             seed=seed,
         )
@@ -219,6 +236,7 @@ class ManifoldVAE(BaseEstimator):
         positive(self.learning_rate, "learning_rate")
         non_negative(self.continuity_weight, "continuity_weight")
         non_negative(self.equivariance_weight, "equivariance_weight")
+        non_negative(self.guide_weight, "guide_weight")
         if self.random_state is not None:
             integer(self.random_state, "random_state", minimum=0)
         if self.likelihood not in ("gaussian", "bernoulli"):
@@ -245,6 +263,20 @@ class ManifoldVAE(BaseEstimator):
         if not (self.action is None or callable(self.action)):
             raise TypeError(f"action must be callable, got {type(self.action).__name__}.")
         return data
+
+    def _check_guides(self, y: ArrayLike, count: int) -> Tensor:
+        given = to_tensor(y, "y").float()
+        unknown = given.isnan()
+        guides = as_tensor(given.masked_fill(unknown, 0), "y", shape=(count, *self.latent.shape))
+        known = ~unknown.flatten(1).any(1)
+        guides[~known] = torch.nan
+        gap = (self.latent.project(guides[known]) - guides[known]).abs()
+        if gap.numel() and float(gap.max()) > 1e-3:
+            raise ValueError(
+                f"y must be points of {self.latent!r} or rows of NaN, got points off by up to "
+                f"{float(gap.max()):.3g}."
+            )
+        return guides
 
     def _new_network(self, shape: tuple[int, ...], train: Tensor, seed: int) -> VAENetwork:
         latent = self.latent

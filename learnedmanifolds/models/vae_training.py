@@ -98,6 +98,10 @@ class VAETraining(lightning.LightningModule):
         Of |mode(x) - mode(neighbour)|^2 and of |mode(g x) - g mode(x)|^2.
     action : callable, optional
         Draws g and applies it to data and latent points.
+    guides : Tensor, shape (N, *latent.shape), or None
+        Latent points where they are known, rows of NaN where not.
+    guide_weight : float
+        Of |mode(x) - guide|^2, beside minus the log-likelihood at the guide.
     binarize : bool
         Draw binary images anew in every step (dynamic binarization).
     seed : int
@@ -118,6 +122,8 @@ class VAETraining(lightning.LightningModule):
         continuity_weight: float,
         action: Action | None,
         equivariance_weight: float,
+        guides: Tensor | None,
+        guide_weight: float,
         binarize: bool,
         seed: int,
     ) -> None:
@@ -128,7 +134,7 @@ class VAETraining(lightning.LightningModule):
         self.batch_size, self.learning_rate, self.cosine = batch_size, learning_rate, cosine
         self.warmup, self.patience, self.binarize, self.seed = warmup, patience, binarize, seed
         self.continuity_weight, self.equivariance_weight = continuity_weight, equivariance_weight
-        self.action = action
+        self.action, self._guides, self.guide_weight = action, guides, guide_weight
         self.history: dict[str, list[float]] = {"epoch": [], "loss": [], "held_out": []}
         self._order = torch.empty(0, dtype=torch.int64)
         self._sum = 0.0
@@ -145,6 +151,8 @@ class VAETraining(lightning.LightningModule):
             self._x, self._held_out = self._x.to(self.device), self._held_out.to(self.device)
             if self._neighbours is not None:
                 self._neighbours = self._neighbours.to(self.device)
+            if self._guides is not None:
+                self._guides = self._guides.to(self.device)
         epoch, place = divmod(self.global_step, self.steps_per_epoch)
         if place == 0 or not len(self._order):
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
@@ -176,6 +184,13 @@ class VAETraining(lightning.LightningModule):
             moved, expected = self.action(x, posterior.mode)
             gap = (self.network.posterior(moved).mode - expected).flatten(1).square().sum(-1)
             loss = loss + self.equivariance_weight * gap.mean()
+        if self._guides is not None:
+            guide = self._guides[pick]
+            known = guide.flatten(1).isfinite().all(1)
+            at = guide[known]
+            gap = (posterior.mode[known] - at).flatten(1).square().sum(-1)
+            miss = self.guide_weight * gap - self.network.log_likelihood(target[known], at)
+            loss = loss + miss.sum() / len(pick)
         return loss
 
     @torch.no_grad()

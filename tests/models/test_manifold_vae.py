@@ -185,6 +185,22 @@ def test_equivariance_and_continuity_terms_do_what_they_say():
     assert jump(smooth) < 0.7 * jump(plain)
 
 
+def test_known_latent_points_fix_the_gauge():
+    """With 16 of 512 angles known the latent circle is the circle of angles."""
+    x, angle = ring()
+    z = torch.stack([angle.cos(), angle.sin()], dim=1)
+    some = torch.full_like(z, torch.nan)
+    some[:16] = z[:16]
+    model = ManifoldVAE(Circle(), **{**SMALL, "max_epochs": 30}).fit(x, some)
+    fresh, angle = ring(seed=9)
+    truth = torch.stack([angle.cos(), angle.sin()], dim=1)
+    assert (model.transform(fresh) - truth).norm(dim=1).median() < 0.15
+    with pytest.raises(ValueError, match="y must be points of Circle"):
+        model.fit(x, 2 * z)
+    with pytest.raises(ValueError, match="y must have shape"):
+        model.fit(x, z[:5])
+
+
 @pytest.mark.parametrize(
     "latent", [Sphere(3), Rotations(), Product(Circle(), Euclidean(1))], ids=repr
 )
