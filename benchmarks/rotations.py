@@ -52,6 +52,8 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--starts", type=int, default=8, help="beginnings a training, best kept")
+    parser.add_argument("--start-epochs", type=int, default=30)
     parser.add_argument("--means", nargs="+", default=["6d", "quaternion", "axis-angle", "algebra"])
     parser.add_argument("--baselines", action="store_true")
     options = parser.parse_args()
@@ -87,6 +89,7 @@ def main() -> None:
             model = ManifoldVAE(
                 space, encoder=encoder(n, space.n_parameters), decoder=decoder,
                 max_epochs=options.epochs, cosine=True, random_state=seed,
+                n_starts=options.starts, start_epochs=options.start_epochs,
             ).fit(x[: options.points])  # fmt: skip
             modes = model.transform(images.flatten(0, 1)).unflatten(0, images.shape[:2])
             jumps = modes.diff(dim=1).flatten(2).square().sum(-1).amax(-1)

@@ -60,6 +60,10 @@ class ManifoldVAE(BaseEstimator):
         Whether the rate falls to zero over `max_epochs` as a cosine; else it is constant.
     warmup : int
         Epochs in which the weight of the divergence rises linearly to 1.
+    n_starts, start_epochs : int
+        As many seeds are trained for `start_epochs` each, and the one of the smallest loss in full: an
+        encoder seldom leaves the homotopy class that it starts in, and not every class is that of
+        the data. All but the first start draw the weights of given modules anew.
     patience : int, optional
         Epochs without a better bound on held-out data after which the training stops, and the best
         weights are kept; by default all epochs are run, on all data.
@@ -113,6 +117,8 @@ class ManifoldVAE(BaseEstimator):
         learning_rate: float = 1e-3,
         cosine: bool = False,
         warmup: int = 0,
+        n_starts: int = 1,
+        start_epochs: int = 10,
         patience: int | None = None,
         validation_fraction: float = 0.1,
         continuity_weight: float = 0.0,
@@ -137,6 +143,8 @@ class ManifoldVAE(BaseEstimator):
         self.learning_rate = learning_rate
         self.cosine = cosine
         self.warmup = warmup
+        self.n_starts = n_starts
+        self.start_epochs = start_epochs
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.continuity_weight = continuity_weight
@@ -172,43 +180,59 @@ class ManifoldVAE(BaseEstimator):
         seed = self.random_state
         if seed is None:
             seed = int(torch.empty((), dtype=torch.int64).random_(2**31).item())
-        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
-        n_held_out = 0
+        order, n_held_out = torch.arange(len(data)), 0
         if self.patience is not None:
+            order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
             n_held_out = max(1, round(self.validation_fraction * len(data)))
         held_out, train = data[order[:n_held_out]], data[order[n_held_out:]]
         guides = None if y is None else self._check_guides(y, len(data))[order[n_held_out:]]
-        network = self._new_network(tuple(data.shape[1:]), train, seed)
         near = None
         if self.continuity_weight > 0:
             near = neighbours(train.flatten(1), train.flatten(1), 2)[:, 1]
         steps = math.ceil(len(train) / self.batch_size)
-        module = VAETraining(
-            network,
-            train,
-            held_out,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            warmup=self.warmup,
-            patience=self.patience or 0,
-            cosine=self.max_epochs * steps if self.cosine else None,
-            neighbours=near,
-            continuity_weight=self.continuity_weight,
-            action=self.action,
-            equivariance_weight=self.equivariance_weight,
-            guides=guides,
-            guide_weight=self.guide_weight,
-            binarize=self.binarize,
-            seed=seed,
-        )
-        run_training(
-            module,
-            steps_per_epoch=steps,
-            max_steps=self.max_epochs * steps,
-            accelerator=self.accelerator,
-            verbose=self.verbose,
-            folder=None if self.checkpoint_dir is None else Path(self.checkpoint_dir),
-        )
+
+        def trained(start: int, epochs: int, folder: Path | None = None) -> VAETraining:
+            network = self._new_network(
+                tuple(data.shape[1:]), train, seed + 7919 * start, start > 0
+            )
+            module = VAETraining(
+                network,
+                train,
+                held_out,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+                warmup=self.warmup,
+                patience=self.patience or 0,
+                cosine=self.max_epochs * steps if self.cosine else None,
+                neighbours=near,
+                continuity_weight=self.continuity_weight,
+                action=self.action,
+                equivariance_weight=self.equivariance_weight,
+                guides=guides,
+                guide_weight=self.guide_weight,
+                binarize=self.binarize,
+                seed=seed + 7919 * start,
+            )
+            run_training(
+                module,
+                steps_per_epoch=steps,
+                max_steps=epochs * steps,
+                accelerator=self.accelerator,
+                verbose=self.verbose,
+                folder=folder,
+            )
+            return module
+
+        best = 0
+        if self.n_starts > 1:
+            losses = [
+                trained(start, min(self.start_epochs, self.max_epochs)).history["loss"][-1]
+                for start in range(self.n_starts)
+            ]
+            best = min(range(self.n_starts), key=losses.__getitem__)
+        folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
+        module = trained(best, self.max_epochs, folder)
+        network = module.network
         self.network_ = network.eval().requires_grad_(False)
         self.history_ = module.history
         self.n_features_in_ = data[0].numel()
@@ -223,7 +247,7 @@ class ManifoldVAE(BaseEstimator):
         data = as_tensor(x, "x", shape=shape, allow_empty=False).detach().float()
         if data.dim() < 2:
             raise ValueError(f"x must have shape (N, ...), got {tuple(data.shape)}.")
-        for name in ("max_epochs", "batch_size"):
+        for name in ("max_epochs", "batch_size", "n_starts", "start_epochs"):
             integer(getattr(self, name), name, minimum=1)
         integer(self.warmup, "warmup", minimum=0)
         if self.patience is not None:
@@ -278,7 +302,9 @@ class ManifoldVAE(BaseEstimator):
             )
         return guides
 
-    def _new_network(self, shape: tuple[int, ...], train: Tensor, seed: int) -> VAENetwork:
+    def _new_network(
+        self, shape: tuple[int, ...], train: Tensor, seed: int, anew: bool
+    ) -> VAENetwork:
         latent = self.latent
         with seeded(seed):
             encoder = copy.deepcopy(self.encoder) or default_encoder(
@@ -287,6 +313,9 @@ class ManifoldVAE(BaseEstimator):
             decoder = copy.deepcopy(self.decoder) or default_decoder(
                 latent.n_ambient, shape, tuple(self.hidden)
             )
+            for given, module in ((self.encoder, encoder), (self.decoder, decoder)):
+                if anew and given is not None:
+                    module.apply(_reset)
         noise = self.noise_std
         if noise is None and self.likelihood == "gaussian":
             noise = max(1e-6, float((train - train.mean(0)).square().mean().sqrt()))
@@ -417,6 +446,12 @@ class ManifoldVAE(BaseEstimator):
             raise NotFittedError("This ManifoldVAE is not fitted; call fit(x) first.")
         network: VAENetwork = self.network_
         return network
+
+
+def _reset(module: nn.Module) -> None:
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()
 
 
 class _Mode(nn.Module):

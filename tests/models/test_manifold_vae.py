@@ -129,6 +129,32 @@ def test_the_same_seed_gives_the_same_weights_and_torch_is_left_alone():
         assert torch.equal(a, b)
 
 
+def test_of_several_starts_the_best_is_trained_in_full():
+    x = ring(200)[0]
+    options = {**SMALL, "max_epochs": 3}
+    losses = [
+        ManifoldVAE(Circle(), **{**options, "max_epochs": 2, "random_state": 7919 * start})
+        .fit(x)
+        .history_["loss"][-1]
+        for start in range(3)
+    ]
+    found = ManifoldVAE(Circle(), n_starts=3, start_epochs=2, **options).fit(x)
+    alone = ManifoldVAE(Circle(), **{**options, "random_state": 7919 * int(np.argmin(losses))})
+    alone.fit(x)
+    for a, b in zip(found.network_.parameters(), alone.network_.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_given_modules_start_anew():
+    encoder = nn.Sequential(nn.Linear(6, 8), nn.SiLU(), nn.Linear(8, 3))
+    before = [p.clone() for p in encoder.parameters()]
+    options = {**SMALL, "max_epochs": 1, "encoder": encoder}
+    one = ManifoldVAE(Circle(), n_starts=4, start_epochs=1, **options).fit(ring(200)[0])
+    assert all(torch.equal(a, b) for a, b in zip(before, encoder.parameters(), strict=True))
+    two = ManifoldVAE(Circle(), **options).fit(ring(200)[0])
+    assert one.history_["loss"][-1] <= two.history_["loss"][-1]
+
+
 def test_an_interrupted_training_ends_in_the_same_weights(tmp_path):
     x = ring(200)[0]
     options = {**SMALL, "patience": 50}

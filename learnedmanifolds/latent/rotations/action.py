@@ -42,8 +42,13 @@ class GroupAction(nn.Module):
         self.channels = integer(channels, "channels", minimum=1)
         if network is not None and not isinstance(network, nn.Module):
             raise TypeError(f"network must be an nn.Module or None, got {type(network).__name__}.")
-        self.spectrum = nn.Parameter(torch.randn((degree + 1) ** 2, channels))
+        self.spectrum = nn.Parameter(torch.empty((degree + 1) ** 2, channels))
         self.network = network
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the spectrum anew."""
+        nn.init.normal_(self.spectrum)
 
     @property
     def n_features(self) -> int:

@@ -1,0 +1,107 @@
+"""pymanopt's five optimizers and the conformance checks on immersions of a sphere and of SO(3).
+
+Two small `ManifoldVAE`s are trained: on a noisy smooth image of the sphere in R^12, and on the toy of a
+random spectrum turned by rotations. On the image of each latent space the nearest point to a point off
+it is looked for from random points by every optimizer, and `check_manifold` runs.
+
+Run: ``python benchmarks/latent_manifolds.py`` (one thread: OMP_NUM_THREADS=1)
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import pymanopt
+import torch
+from pymanopt.optimizers import (
+    ConjugateGradient,
+    NelderMead,
+    ParticleSwarm,
+    SteepestDescent,
+    TrustRegions,
+)
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+import learnedmanifolds as lm
+from learnedmanifolds.latent import GroupAction, Rotations, Sphere
+from learnedmanifolds.latent.rotations import random_spectrum
+from learnedmanifolds.models import ManifoldVAE
+
+
+def sphere_model() -> ManifoldVAE:
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(2000, 3, generator=generator)
+    z = z / z.norm(dim=1, keepdim=True)
+    weight = torch.randn(12, 9, generator=generator)
+    x = torch.cat([z, 0.3 * z**2, 0.3 * z.roll(1, 1) * z], dim=1) @ weight.T
+    x = x + 0.05 * torch.randn(x.shape, generator=generator)
+    return ManifoldVAE(
+        Sphere(2), hidden=(64, 64), max_epochs=60, cosine=True, n_starts=4, random_state=0
+    ).fit(x)
+
+
+def rotation_model() -> ManifoldVAE:
+    x, _ = random_spectrum(1000, 2, 2)
+    x = x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    encoder = nn.Sequential(nn.Linear(x.shape[1], 100), nn.SiLU(), nn.Linear(100, 100), nn.SiLU(),
+                            nn.Linear(100, Rotations().n_parameters))  # fmt: skip
+    return ManifoldVAE(
+        Rotations(), encoder=encoder, decoder=GroupAction(2, 2), max_epochs=100, cosine=True,
+        n_starts=6, start_epochs=20, random_state=0,
+    ).fit(x)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--starts", type=int, default=10)
+    options = parser.parse_args()
+    console = Console()
+    table = Table("immersion of", "optimizer", "reached the nearest point", "iterations", "seconds")
+    for name, model in (("sphere", sphere_model()), ("SO(3)", rotation_model())):
+        # The derivative-free optimizers take logarithms by the thousand: those of the ambient space.
+        manifold = lm.PymanoptManifold(model.immersion_, distance="chordal", seed=0)
+        atlas = manifold.atlas
+        target = atlas.sample(1, seed=5)[0]
+        target = target + 0.1 * torch.randn(
+            target.shape, generator=torch.Generator().manual_seed(1)
+        )
+
+        @pymanopt.function.pytorch(manifold)
+        def cost(point, target=target):
+            return (point - target).square().sum()
+
+        best = float((atlas.project(target.unsqueeze(0))[0] - target).square().sum())
+        problem = pymanopt.Problem(manifold, cost)
+        for optimizer in (
+            SteepestDescent(verbosity=0), ConjugateGradient(verbosity=0, beta_rule="PolakRibiere"),
+            TrustRegions(verbosity=0), ParticleSwarm(verbosity=0, population_size=30, max_iterations=40),
+            NelderMead(verbosity=0, max_iterations=300),
+        ):  # fmt: skip
+            start, reached, steps = time.perf_counter(), 0, []
+            np.random.seed(0)  # noqa: NPY002
+            for _ in range(options.starts):
+                # The derivative-free ones draw their own points.
+                given = {} if isinstance(optimizer, ParticleSwarm | NelderMead) else {
+                    "initial_point": manifold.random_point()}  # fmt: skip
+                result = optimizer.run(problem, **given)
+                reached += result.cost <= best + 1e-4 * (1 + best)
+                steps.append(result.iterations)
+            table.add_row(
+                name, type(optimizer).__name__, f"{reached} of {options.starts}",
+                f"{np.median(steps):.0f}", f"{(time.perf_counter() - start) / options.starts:.2f}",
+            )  # fmt: skip
+        start = time.perf_counter()
+        verdict = lm.check_manifold(lm.PymanoptManifold(model.immersion_, seed=0))
+        console.print(f"{name}: check_manifold {'passed' if verdict.passed else 'FAILED'}, "
+                      f"{time.perf_counter() - start:.0f} s")  # fmt: skip
+        if not verdict.passed:
+            console.print(verdict)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
