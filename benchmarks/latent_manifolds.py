@@ -40,7 +40,13 @@ def sphere_model() -> ManifoldVAE:
     x = torch.cat([z, 0.3 * z**2, 0.3 * z.roll(1, 1) * z], dim=1) @ weight.T
     x = x + 0.05 * torch.randn(x.shape, generator=generator)
     return ManifoldVAE(
-        Sphere(2), hidden=(64, 64), max_epochs=60, cosine=True, n_starts=4, random_state=0
+        Sphere(2),
+        hidden=(64, 64),
+        max_epochs=60,
+        learning_rate=5e-3,
+        cosine=True,
+        n_starts=4,
+        random_state=0,
     ).fit(x)
 
 

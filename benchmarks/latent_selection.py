@@ -4,7 +4,7 @@
 turned in every way, where they are SO(3); with a file of COIL-20 (arrays X, Y) also on each of its first
 objects.
 
-Run: ``python benchmarks/latent_selection.py --coil COIL20.mat --objects 5`` (one thread: OMP_NUM_THREADS=1)
+Run: ``python benchmarks/latent_selection.py --coil COIL20.mat`` (one thread: OMP_NUM_THREADS=1)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import learnedmanifolds as lm
 from learnedmanifolds.datasets import Solid
 from learnedmanifolds.latent import Circle, Euclidean, Rotations, Sphere, Torus
 
-NOISE = 0.02
+NOISE = 0.05
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
         x = solid.sample(400, seed=i, axis=axis)
         x = (x + NOISE * torch.randn(x.shape, generator=generator)).flatten(1)
         selection = lm.latent.select(
-            x, small, hidden=(128, 64), max_epochs=150, learning_rate=2e-3, cosine=True,
+            x, small, hidden=(128, 64), max_epochs=1500, learning_rate=3e-3, cosine=True,
             n_trainings=options.trainings,
         )  # fmt: skip
         winners[selection.best.name] += 1
@@ -59,7 +59,7 @@ def main() -> None:
         for label in sorted(set(labels.tolist()))[: options.objects]:
             x = images[torch.from_numpy(labels == label)]
             selection = lm.latent.select(
-                x, small, hidden=(128, 64), max_epochs=600, learning_rate=2e-3, cosine=True,
+                x, small, hidden=(128, 64), max_epochs=5000, learning_rate=3e-3, cosine=True,
                 n_trainings=options.trainings, held_out=0.25,
             )  # fmt: skip
             winners[selection.best.name] += 1

@@ -17,6 +17,8 @@ def test_there_are_tutorials():
         "deblurring_on_the_manifold_of_bars",
         "electrical_impedance_tomography",
         "geodesics_means_and_curvature",
+        "latent_spheres_and_rotations",
+        "which_latent_manifold",
         "which_optimizer",
         "your_own_pymanopt_problem",
     }

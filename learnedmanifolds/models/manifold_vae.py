@@ -18,6 +18,7 @@ from learnedmanifolds._convert import to_tensor
 from learnedmanifolds._random import seeded
 from learnedmanifolds.immersion import Immersion
 from learnedmanifolds.latent.base import LatentSpace
+from learnedmanifolds.latent.quadrature import exact_log_likelihood
 from learnedmanifolds.models.networks import default_decoder, default_encoder
 from learnedmanifolds.models.patches import neighbours
 from learnedmanifolds.models.trainer import run_training
@@ -433,6 +434,24 @@ class ManifoldVAE(BaseEstimator):
                 ratio = self.latent.log_ratio(posterior, z)
                 parts.append(torch.logsumexp(network.log_likelihood(part, z) + ratio, 0))
         return torch.cat(parts) - math.log(count)
+
+    def exact_log_likelihood(self, x: ArrayLike, n_nodes: int = 1000) -> Tensor:
+        """Log p(x), (N,) in nats, by quadrature over a latent space of one or two dimensions.
+
+        See `learnedmanifolds.latent.exact_log_likelihood`; double ``n_nodes`` to see whether they
+        suffice.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is no quadrature rule for the latent space, or an argument is out of range.
+        """
+        network, data = self._fitted(), self._data(x)
+
+        def density(part: Tensor, z: Tensor) -> Tensor:
+            return network.log_likelihood(part, z.unsqueeze(1)).T
+
+        return exact_log_likelihood(density, data, self.latent, n_nodes)
 
     def score(self, x: ArrayLike, y: object = None) -> float:
         """Mean `log_likelihood` in nats from 100 draws with a fixed seed; larger is better."""

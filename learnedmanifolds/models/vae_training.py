@@ -15,6 +15,9 @@ from torch.distributions import Distribution
 from learnedmanifolds._random import seeded
 from learnedmanifolds.latent.base import LatentSpace
 
+# Learning rate of the logarithm of the noise, relative to that of the networks.
+_NOISE_RATE = 10.0
+
 Action = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """A random symmetry: data (N, ...) and latent points (N, ...) to those it moves them to."""
 
@@ -53,11 +56,10 @@ class VAENetwork(nn.Module):
         return self.latent.posterior(self.encoder(x))
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Log p(x | z) in nats, (...), of data (N, *ambient_shape) and z (..., N, *latent.shape)."""
+        """Log p(x | z) in nats, (...), of data (N, *ambient_shape) and z (..., N or 1, *latent.shape)."""
         lead = z.shape[: z.dim() - len(self.latent.shape)]
         out = self.decoder(z.reshape(-1, self.latent.n_ambient))
-        out = out.flatten(1).unflatten(0, lead)
-        target = x.flatten(1).expand_as(out)
+        out, target = torch.broadcast_tensors(out.flatten(1).unflatten(0, lead), x.flatten(1))
         if self.bernoulli:
             loss = nn.functional.binary_cross_entropy_with_logits(out, target, reduction="none")
             return -loss.sum(-1)
@@ -240,7 +242,14 @@ class VAETraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam, its rate constant or a cosine."""
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
+        noise = self.network.log_noise
+        others = [p for p in self.network.parameters() if p is not noise]
+        groups = [
+            {"params": others},
+            # One number, that has to go from the spread of the data to that of the noise.
+            {"params": [noise], "lr": _NOISE_RATE * self.learning_rate},
+        ]
+        optimizer = torch.optim.Adam(groups, lr=self.learning_rate, fused=True)
         if self.cosine is None:
             return optimizer
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.cosine)

@@ -66,9 +66,24 @@ def test_importance_weighted_bound_against_the_exact_likelihood(linear):
     found = model.log_likelihood(x[:200], 2000, seed=0)
     # The posterior of this model is a Gaussian that the encoder may only match up to a rotation.
     assert (found - exact).abs().mean() < 0.03
+    torch.testing.assert_close(
+        model.exact_log_likelihood(x[:200], 150), exact.double(), rtol=0, atol=1e-3
+    )
     means = [float(model.elbo(x[:200], 200, seed=0).mean())]
     means += [float(model.log_likelihood(x[:200], n, seed=0).mean()) for n in (5, 50, 2000)]
     assert all(low <= high + 0.02 for low, high in itertools.pairwise([*means, exact.mean()]))
+
+
+def test_bounds_come_in_order(model):
+    x, _ = ring(100, seed=4)
+    exact = model.exact_log_likelihood(x, 4000).mean()
+    bounds = [model.elbo(x, 50, seed=0), *(model.log_likelihood(x, n, seed=0) for n in (5, 500))]
+    means = [float(bound.mean()) for bound in bounds]
+    assert means == sorted(means)
+    assert means[-1] < float(exact) + 0.02
+    assert means[-1] > float(exact) - 0.2
+    with pytest.raises(TypeError, match="quadrature"):
+        ManifoldVAE(Rotations(), **{**SMALL, "max_epochs": 1}).fit(x).exact_log_likelihood(x)
 
 
 def test_bernoulli_likelihoods_of_all_images_add_to_one():
