@@ -20,11 +20,12 @@ from learnedmanifolds.datasets import Solid
 from learnedmanifolds.latent import Circle, Euclidean, Rotations, Sphere, Torus
 
 NOISE = 0.05
+OPTIONS = {"hidden": (128, 128), "learning_rate": 3e-3, "cosine": True, "n_starts": 4}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--size", type=int, default=16)
+    parser.add_argument("--size", type=int, default=8)
     parser.add_argument("--coil")
     parser.add_argument("--objects", type=int, default=5)
     parser.add_argument("--axes", type=int, default=3)
@@ -40,10 +41,10 @@ def main() -> None:
     winners: Counter[str] = Counter()
     for i in range(options.axes):
         axis = torch.randn(3, generator=generator)
-        x = solid.sample(400, seed=i, axis=axis)
+        x = solid.sample(1000, seed=i, axis=axis)
         x = (x + NOISE * torch.randn(x.shape, generator=generator)).flatten(1)
         selection = lm.latent.select(
-            x, small, hidden=(128, 64), max_epochs=1500, learning_rate=3e-3, cosine=True,
+            x, small, **OPTIONS, max_epochs=200, start_epochs=40, patience=60,
             n_trainings=options.trainings,
         )  # fmt: skip
         winners[selection.best.name] += 1
@@ -59,7 +60,7 @@ def main() -> None:
         for label in sorted(set(labels.tolist()))[: options.objects]:
             x = images[torch.from_numpy(labels == label)]
             selection = lm.latent.select(
-                x, small, hidden=(128, 64), max_epochs=5000, learning_rate=3e-3, cosine=True,
+                x, small, **OPTIONS, max_epochs=4000, start_epochs=400, patience=1000,
                 n_trainings=options.trainings, held_out=0.25,
             )  # fmt: skip
             winners[selection.best.name] += 1
@@ -70,7 +71,7 @@ def main() -> None:
     x = solid.sample(options.images, seed=0)
     x = (x + NOISE * torch.randn(x.shape, generator=generator)).flatten(1)
     selection = lm.latent.select(
-        x, large, hidden=(256, 256), max_epochs=options.epochs, cosine=True,
+        x, large, **OPTIONS, max_epochs=options.epochs, start_epochs=10, patience=20,
         n_trainings=options.trainings,
     )  # fmt: skip
     console.print("every rotation:")
