@@ -1,5 +1,7 @@
 """The image of a latent manifold under a decoder, as a manifold."""
 
+import warnings
+
 import numpy as np
 import pymanopt
 import pytest
@@ -173,3 +175,30 @@ def test_bad_input():
         Immersion(Sphere(2), decoder, guess, (4,))
     with pytest.raises(ValueError, match="z must have shape"):
         Immersion(Sphere(2), decoder, guess, (5,)).immerse(torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("optimizer", ["levenberg-marquardt", "trust-regions"])
+@pytest.mark.parametrize("space", [Sphere(2), Rotations()], ids=["sphere", "rotations"])
+def test_batches_of_inverse_problems(space, optimizer):
+    immersion = immersed(space)
+    truths = immersion.sample(6, seed=1)
+    problem = lm.InverseProblem(lm.operators.Identity(), truths[0], noise_std=0.01)
+    found = lm.solve_batch(problem, immersion, optimizer, n_starts=4, seed=0, observations=truths)
+    # Points of the manifold are their own nearest points; four starts find them.
+    np.testing.assert_allclose(found.points, truths.numpy(), rtol=0, atol=1e-5)
+
+
+def test_other_hosts():
+    immersion = immersed(Sphere(2))
+    geoopt = lm.GeooptManifold(immersion)
+    x = immersion.sample(5, seed=0)
+    assert geoopt.check_point_on_manifold(x[0])
+    tangent = geoopt.proju(x, torch.randn(5, 20, dtype=torch.float64))
+    moved = geoopt.retr(x, 0.01 * tangent)
+    assert all(geoopt.check_point_on_manifold(point) for point in moved)
+    with warnings.catch_warnings():
+        # That geomstats' estimators compute in torch's default dtype does not matter here.
+        warnings.simplefilter("ignore", UserWarning)
+        space = lm.GeomstatsManifold(immersion)
+    assert bool(space.belongs(x).all())
+    assert not bool(space.belongs(x + 1).any())
