@@ -239,7 +239,7 @@ class ManifoldVAE(BaseEstimator):
         self.n_features_in_ = data[0].numel()
         self._shape = tuple(data.shape[1:])
         self._residual = self._measure_residual(train)
-        vars(self).pop("_immersion", None)
+        self.__dict__.pop("_immersion", None)
         return self
 
     def _check(self, x: ArrayLike) -> Tensor:

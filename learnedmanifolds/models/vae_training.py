@@ -244,7 +244,7 @@ class VAETraining(lightning.LightningModule):
         """Adam, its rate constant or a cosine."""
         noise = self.network.log_noise
         others = [p for p in self.network.parameters() if p is not noise]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": others},
             # One number, that has to go from the spread of the data to that of the noise.
             {"params": [noise], "lr": _NOISE_RATE * self.learning_rate},

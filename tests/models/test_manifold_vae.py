@@ -302,3 +302,13 @@ def test_a_training_that_diverges_says_so():
         ManifoldVAE(Euclidean(1), noise_std=1e-18, max_epochs=3, learning_rate=1e3).fit(
             1e10 * ring(100)[0]
         )
+
+
+def test_a_second_fit_renews_the_immersion():
+    options = {**SMALL, "max_epochs": 1}
+    model = ManifoldVAE(Circle(), **options).fit(ring(64)[0])
+    before = model.immersion_
+    again = model.fit(-ring(64)[0]).immersion_
+    z = Circle().prior().sample((3,))
+    assert not torch.equal(before.immerse(z), again.immerse(z))
+    torch.testing.assert_close(again.immerse(z), model.decode(z))
