@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--rate", type=float, default=1e-2)
     parser.add_argument("--sigma", type=float, default=0.05)
     parser.add_argument("--hidden", choices=("beta", "normal"), default="beta")
     parser.add_argument("--embedding-steps", type=int, default=4000)
