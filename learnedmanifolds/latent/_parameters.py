@@ -18,6 +18,8 @@ def last_axis(value: Tensor, name: str, size: int) -> Tensor:
 
 def times(t: Tensor, like: Tensor) -> Tensor:
     """Times (T,) as (T, 1, ..., 1), to go with points of batch shape and one axis."""
+    if not isinstance(t, Tensor):
+        raise TypeError(f"t must be a tensor of shape (T,), got {type(t).__name__}.")
     if t.dim() != 1:
         raise ValueError(f"t must have shape (T,), got {tuple(t.shape)}.")
     return t.to(like).view(-1, *[1] * like.dim())

@@ -136,3 +136,11 @@ def test_the_circle_is_the_torus_of_dimension_one():
 def test_bad_arguments_are_named(call, error, name):
     with pytest.raises(error, match=name):
         call()
+
+
+def test_times_are_a_tensor():
+    z = Torus(2).prior().sample((3,))
+    with pytest.raises(TypeError, match="t must be a tensor of shape"):
+        Torus(2).geodesic(z, z, 0.5)
+    with pytest.raises(ValueError, match="t must have shape"):
+        Torus(2).geodesic(z, z, torch.zeros(2, 2))
