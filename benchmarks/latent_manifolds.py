@@ -51,6 +51,7 @@ def sphere_model() -> ManifoldVAE:
 
 
 def rotation_model() -> ManifoldVAE:
+    torch.manual_seed(0)
     x, _ = random_spectrum(1000, 2, 2)
     x = x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     encoder = nn.Sequential(nn.Linear(x.shape[1], 100), nn.SiLU(), nn.Linear(100, 100), nn.SiLU(),

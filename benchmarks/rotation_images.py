@@ -27,6 +27,7 @@ from learnedmanifolds.models import ManifoldVAE
 
 
 def decoder(size: int, degree: int, channels: int, width: int) -> nn.Sequential:
+    torch.manual_seed(0)
     action = GroupAction(degree, channels)
     return nn.Sequential(
         action, nn.Linear(action.n_features, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(),
