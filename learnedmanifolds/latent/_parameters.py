@@ -6,11 +6,17 @@ import torch
 from torch import Tensor
 
 
-def last_axis(value: Tensor, name: str, size: int) -> Tensor:
-    """A floating point tensor (..., size); `TypeError` or `ValueError` if it is none."""
+def floating(value: Tensor, name: str) -> Tensor:
+    """A floating point tensor; `TypeError` if it is none."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
         found = value.dtype if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"{name} must be a floating point tensor, got {found}.")
+    return value
+
+
+def last_axis(value: Tensor, name: str, size: int) -> Tensor:
+    """A floating point tensor (..., size); `TypeError` or `ValueError` if it is none."""
+    floating(value, name)
     if value.dim() < 1 or value.shape[-1] != size:
         raise ValueError(f"{name} must have shape (..., {size}), got {tuple(value.shape)}.")
     return value

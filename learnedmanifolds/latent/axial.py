@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import Size, Tensor
 from torch.autograd.function import once_differentiable
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 
 from learnedmanifolds.latent._directions import around, random_directions, unit_vector
+from learnedmanifolds.latent._expanding import Expanding
+from learnedmanifolds.latent._parameters import floating
 
 # A piece of the law of so many widths, beside the angle that was drawn, holds all that counts, and
 # with so many nodes its integral is right to nine digits.
@@ -26,7 +28,7 @@ _CHUNK = 4096
 concentration_range = constraints.interval(1e-3, 1e6)
 
 
-class AxialDistribution(Distribution, abc.ABC):
+class AxialDistribution(Expanding):
     """A law on S^(m-1) with a density proportional to exp(kappa s(theta)), theta the angle to `loc`.
 
     A subclass gives the statistic s, its mean and a sampler of theta. Draws are differentiable in
@@ -47,6 +49,7 @@ class AxialDistribution(Distribution, abc.ABC):
     Figurnov, Mohamed, Mnih, Implicit reparameterization gradients, NeurIPS 2018, arXiv 1805.08498.
     """
 
+    _batched = {"loc": 1, "concentration": 0}
     has_rsample = True
     support = unit_vector
 
@@ -71,16 +74,6 @@ class AxialDistribution(Distribution, abc.ABC):
     @abc.abstractmethod
     def draw_angles(self, concentration: Tensor) -> Tensor:
         """Independent draws of theta, one for each concentration (n,), float64."""
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> AxialDistribution:
-        """See `torch.distributions.Distribution.expand`."""
-        new = self._get_checked_instance(type(self), _instance)
-        batch = Size(batch_shape)
-        new.loc = self.loc.expand(*batch, *self.event_shape)
-        new.concentration = self.concentration.expand(batch)
-        super(AxialDistribution, new).__init__(batch, self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
 
     @property
     def mode(self) -> Tensor:
@@ -168,9 +161,7 @@ def _quadrature() -> tuple[Tensor, Tensor]:
 
 
 def _broadcast(loc: Tensor, concentration: Tensor | float, name: str) -> tuple[Tensor, Tensor]:
-    if not isinstance(loc, Tensor) or not loc.is_floating_point():
-        found = loc.dtype if isinstance(loc, Tensor) else type(loc).__name__
-        raise TypeError(f"loc must be a floating point tensor, got {found}.")
+    floating(loc, "loc")
     if loc.dim() < 1 or loc.shape[-1] < 2:
         raise ValueError(f"loc must have shape (..., m) with m >= 2, got {tuple(loc.shape)}.")
     if not isinstance(concentration, Tensor):

@@ -56,12 +56,6 @@ def log_mean(concentration: Tensor, m: int) -> Tensor:
     return _Derivative.apply(concentration.double(), m, 0).to(concentration.dtype)
 
 
-def log_normalizer(concentration: Tensor, m: int) -> Tensor:
-    """Logarithm of C, where C exp(kappa u_1) is the density on the sphere."""
-    kappa = concentration.double()
-    return (-kappa - _Derivative.apply(kappa, m, 0) - log_area(m)).to(concentration.dtype)
-
-
 def divergence_from_uniform(concentration: Tensor, m: int) -> Tensor:
     """Kullback-Leibler divergence kappa A - F of the law from the uniform one, in nats."""
     return _Divergence.apply(concentration.double(), m).to(concentration.dtype)

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Beta, Distribution, constraints, register_kl
+from torch.distributions import Beta, constraints, register_kl
 
 from learnedmanifolds._check import integer
 from learnedmanifolds.charts.analytic import PlaneCharts
 from learnedmanifolds.charts.base import Charts
+from learnedmanifolds.latent._expanding import Expanding
 from learnedmanifolds.latent._parameters import last_axis, positive_part, times
 from learnedmanifolds.latent.base import LatentSpace
 
@@ -20,7 +21,7 @@ _LEAST_CONCENTRATION = 1e-2
 unit_cube = constraints.independent(constraints.unit_interval, 1)
 
 
-class CubeUniform(Distribution):
+class CubeUniform(Expanding):
     """Uniform distribution on [0, 1]^d; it holds no tensors, draws are in torch's default dtype.
 
     Parameters
@@ -35,14 +36,6 @@ class CubeUniform(Distribution):
     def __init__(self, dim: int, validate_args: bool | None = None) -> None:
         self.dim = integer(dim, "dim", minimum=1)
         super().__init__(Size(), Size((self.dim,)), validate_args=validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> CubeUniform:
-        """See `torch.distributions.Distribution.expand`."""
-        new = self._get_checked_instance(CubeUniform, _instance)
-        new.dim = self.dim
-        super(CubeUniform, new).__init__(Size(batch_shape), self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
 
     @property
     def mean(self) -> Tensor:
@@ -64,7 +57,7 @@ class CubeUniform(Distribution):
         return torch.zeros(self.batch_shape)
 
 
-class BetaCube(Distribution):
+class BetaCube(Expanding):
     """Product of d Beta distributions; draws stay off the ends of the interval by rounding.
 
     Computed in float64, because the log-gamma functions of a narrow one cancel; results are in the
@@ -80,6 +73,7 @@ class BetaCube(Distribution):
         "a": constraints.independent(constraints.positive, 1),
         "b": constraints.independent(constraints.positive, 1),
     }
+    _batched = {"a": 1, "b": 1}
     support = unit_cube
     has_rsample = True
 
@@ -90,14 +84,6 @@ class BetaCube(Distribution):
             )
         self.a, self.b = torch.broadcast_tensors(a, b)
         super().__init__(self.a.shape[:-1], self.a.shape[-1:], validate_args=validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> BetaCube:
-        """See `torch.distributions.Distribution.expand`."""
-        new = self._get_checked_instance(BetaCube, _instance)
-        new.a, new.b = (c.expand(*batch_shape, *self.event_shape) for c in (self.a, self.b))
-        super(BetaCube, new).__init__(Size(batch_shape), self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
 
     @property
     def _beta(self) -> Beta:

@@ -11,6 +11,7 @@ from torch.distributions import Independent, Normal
 from learnedmanifolds._check import integer, positive
 from learnedmanifolds.charts.analytic import PlaneCharts
 from learnedmanifolds.charts.base import Charts
+from learnedmanifolds.latent._call import call
 from learnedmanifolds.latent._parameters import last_axis, positive_part, times
 from learnedmanifolds.latent.base import LatentSpace
 from learnedmanifolds.latent.normal import StandardNormal
@@ -44,7 +45,7 @@ class Euclidean(LatentSpace):
         self.half_width = positive(half_width, "half_width")
 
     def __repr__(self) -> str:
-        return f"Euclidean({self.dim}, half_width={self.half_width:g})"
+        return call(Euclidean, dim=self.dim, half_width=self.half_width)
 
     @property
     def space(self) -> Any:

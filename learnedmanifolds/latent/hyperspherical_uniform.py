@@ -10,10 +10,11 @@ from torch.distributions import Distribution
 
 from learnedmanifolds._check import integer
 from learnedmanifolds.latent._directions import random_directions, unit_vector
+from learnedmanifolds.latent._expanding import Expanding
 from learnedmanifolds.latent.bessel import log_area
 
 
-class HypersphericalUniform(Distribution):
+class HypersphericalUniform(Expanding):
     """Uniform distribution on the unit sphere S^(m-1) of R^m, with respect to its area.
 
     It holds no tensors, so that it serves every dtype and device; draws are in torch's default dtype.
@@ -29,19 +30,12 @@ class HypersphericalUniform(Distribution):
         If m is not an integer of at least 2.
     """
 
-    arg_constraints = {}  # noqa: RUF012
+    arg_constraints = {}
     support = unit_vector
     has_rsample = True
 
     def __init__(self, m: int, validate_args: bool | None = None) -> None:
         super().__init__(Size(), Size((integer(m, "m", minimum=2),)), validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> HypersphericalUniform:
-        """See `torch.distributions.Distribution.expand`."""
-        new = self._get_checked_instance(HypersphericalUniform, _instance)
-        super(HypersphericalUniform, new).__init__(Size(batch_shape), self.event_shape, False)
-        new._validate_args = self._validate_args
-        return new
 
     @property
     def mean(self) -> Tensor:

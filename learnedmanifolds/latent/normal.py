@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, Independent, Normal, constraints, register_kl
+from torch.distributions import Independent, Normal, constraints, register_kl
 
 from learnedmanifolds._check import integer
+from learnedmanifolds.latent._expanding import Expanding
 
 
-class StandardNormal(Distribution):
+class StandardNormal(Expanding):
     """N(0, I) on R^d; it holds no tensors, so that it serves every dtype and device.
 
     Draws are in torch's default dtype.
@@ -29,14 +30,6 @@ class StandardNormal(Distribution):
     def __init__(self, dim: int, validate_args: bool | None = None) -> None:
         self.dim = integer(dim, "dim", minimum=1)
         super().__init__(Size(), Size((self.dim,)), validate_args=validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> StandardNormal:
-        """See `torch.distributions.Distribution.expand`."""
-        new = self._get_checked_instance(StandardNormal, _instance)
-        new.dim = self.dim
-        super(StandardNormal, new).__init__(Size(batch_shape), self.event_shape, False)
-        new._validate_args = self._validate_args
-        return new
 
     @property
     def mean(self) -> Tensor:

@@ -41,7 +41,7 @@ class PowerSpherical(AxialDistribution):
     De Cao, Aziz, The power spherical distribution, arXiv 2006.04437, 2020.
     """
 
-    arg_constraints = {"loc": unit_vector, "scale": concentration_range}  # noqa: RUF012
+    arg_constraints = {"loc": unit_vector, "scale": concentration_range}
 
     def __init__(
         self, loc: Tensor, scale: Tensor | float, validate_args: bool | None = None

@@ -10,6 +10,7 @@ from torch import Tensor
 from learnedmanifolds._check import integer, one_of
 from learnedmanifolds.charts.analytic import SphereCharts
 from learnedmanifolds.charts.base import Charts
+from learnedmanifolds.latent._call import call
 from learnedmanifolds.latent._directions import normalised
 from learnedmanifolds.latent._parameters import last_axis, positive_part, times
 from learnedmanifolds.latent.axial import AxialDistribution, concentration_range
@@ -67,7 +68,7 @@ class Sphere(LatentSpace):
         self.family = one_of(posterior, "posterior", _FAMILIES)
 
     def __repr__(self) -> str:
-        return f"Sphere({self.dim}, posterior={self.family!r})"
+        return call(Sphere, dim=self.dim, posterior=self.family)
 
     @property
     def space(self) -> Any:

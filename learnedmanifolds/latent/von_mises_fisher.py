@@ -41,7 +41,7 @@ class VonMisesFisher(AxialDistribution):
     arXiv 1804.00891.
     """
 
-    arg_constraints = {"loc": unit_vector, "concentration": concentration_range}  # noqa: RUF012
+    arg_constraints = {"loc": unit_vector, "concentration": concentration_range}
 
     def __init__(
         self, loc: Tensor, concentration: Tensor | float, validate_args: bool | None = None

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, constraints, register_kl
+from torch.distributions import constraints, register_kl
 
 from learnedmanifolds._check import integer
 from learnedmanifolds.latent._circle import divergence_from_uniform, log_density
+from learnedmanifolds.latent._expanding import Expanding
 from learnedmanifolds.latent._pairs import angles_between, on_circles, turned
 
 # How far from 1 the length of a pair may be; float32 points of a decoder are within 1e-6.
@@ -30,7 +31,7 @@ class _UnitPairs(constraints.Constraint):
 unit_pairs = _UnitPairs()
 
 
-class WrappedNormal(Distribution):
+class WrappedNormal(Expanding):
     """Product over d circles of the normal distribution wrapped around the circle.
 
     Points are d pairs (cos, sin) in R^{2d}. With the angle a_i from the i-th pair of ``loc``,
@@ -63,6 +64,7 @@ class WrappedNormal(Distribution):
         "loc": unit_pairs,
         "scale": constraints.independent(constraints.positive, 1),
     }
+    _batched = {"loc": 1, "scale": 1}
     support = unit_pairs
     has_rsample = True
 
@@ -76,16 +78,6 @@ class WrappedNormal(Distribution):
         self.loc = loc.expand(*batch, loc.shape[-1])
         self.scale = scale.expand(*batch, scale.shape[-1])
         super().__init__(batch, loc.shape[-1:], validate_args=validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> WrappedNormal:
-        """See `torch.distributions.Distribution.expand`."""
-        new = self._get_checked_instance(WrappedNormal, _instance)
-        batch = Size(batch_shape)
-        new.loc = self.loc.expand(*batch, *self.event_shape)
-        new.scale = self.scale.expand(*batch, self.scale.shape[-1])
-        super(WrappedNormal, new).__init__(batch, self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
 
     @property
     def mean(self) -> Tensor:
@@ -116,7 +108,7 @@ class WrappedNormal(Distribution):
         return circles.sum(-1)
 
 
-class TorusUniform(Distribution):
+class TorusUniform(Expanding):
     """Uniform distribution on (S^1)^d, of density (2 pi)^{-d} with respect to arc length.
 
     It holds no tensors; draws are in torch's default dtype.
@@ -133,14 +125,6 @@ class TorusUniform(Distribution):
     def __init__(self, dim: int, validate_args: bool | None = None) -> None:
         self.dim = integer(dim, "dim", minimum=1)
         super().__init__(Size(), Size((2 * self.dim,)), validate_args=validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> TorusUniform:
-        """See `torch.distributions.Distribution.expand`."""
-        new = self._get_checked_instance(TorusUniform, _instance)
-        new.dim = self.dim
-        super(TorusUniform, new).__init__(Size(batch_shape), self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
 
     @property
     def mean(self) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer, positive
@@ -20,6 +20,7 @@ from learnedmanifolds.geometry.local import Located
 from learnedmanifolds.models.cells import disc_cells
 from learnedmanifolds.models.losses import evidence_lower_bound
 from learnedmanifolds.models.patches import neighbours
+from learnedmanifolds.models.seeds import start_seeds
 from learnedmanifolds.models.trainer import run_training
 from learnedmanifolds.models.training import AtlasTraining, Schedule
 
@@ -122,30 +123,23 @@ class MixtureVAE(BaseEstimator):
             or there are fewer points than charts.
         """
         data = self._check(x)
-        seed = self.random_state
-        if seed is None:
-            seed = int(torch.empty((), dtype=torch.int64).random_(2**31).item())
-        best: tuple[tuple[bool, float], Atlas, Any, dict[str, Any]] | None = None
-        seeds = []
-        for restart in range(self.max_restarts + 1):
-            seeds.append(seed + 7919 * restart)
-            atlas, history = self._train(data.flatten(1), tuple(data.shape[1:]), seeds[-1], restart)
-            quality = atlas.quality(data[:4096])
-            rank = (quality.healthy, quality.coverage)
-            if best is None or rank > best[0]:
-                best = (rank, atlas, quality, history)
-            if quality.healthy:
+        runs = []
+        seeds = start_seeds(self.random_state, self.max_restarts + 1)
+        for restart, seed in enumerate(seeds):
+            atlas, history = self._train(data.flatten(1), tuple(data.shape[1:]), seed, restart)
+            runs.append((atlas, atlas.quality(data[:4096]), history))
+            if runs[-1][1].healthy:
                 break
-        if best is None:
-            raise RuntimeError("no training ran")
-        _, self.atlas_, self.quality_, history = best
-        self.history_ = {**history, "seeds": seeds}
+        self.atlas_, self.quality_, history = max(
+            runs, key=lambda run: (run[1].healthy, run[1].coverage)
+        )
+        self.history_ = {**history, "seeds": seeds[: len(runs)]}
         self.n_features_in_ = data[0].numel()
         if not self.quality_.healthy:
             warnings.warn(
                 f"The atlas has dead charts {list(self.quality_.dead_charts)}, folded shares "
                 f"{[round(f, 3) for f in self.quality_.folded]}, coverage "
-                f"{self.quality_.coverage:.3f} after {len(seeds)} trainings; try another n_charts "
+                f"{self.quality_.coverage:.3f} after {len(runs)} trainings; try another n_charts "
                 f"or random_state, or a longer schedule.",
                 stacklevel=2,
             )
@@ -162,8 +156,6 @@ class MixtureVAE(BaseEstimator):
             integer(getattr(self, name), name, minimum=1)
         for name in ("n_latent_blocks", "max_restarts"):
             integer(getattr(self, name), name, minimum=0)
-        if self.random_state is not None:
-            integer(self.random_state, "random_state", minimum=0)
         if self.noise_std is not None:
             positive(self.noise_std, "noise_std")
         if n_features < 2:
@@ -217,7 +209,7 @@ class MixtureVAE(BaseEstimator):
         charts.place(*cells.frames(full=isinstance(charts, FlowCharts)), cells.radius)
         noise_std = self.noise_std or local_noise(x, self.dim)
         module = AtlasTraining(charts, x, cells, noise_std, schedule, seed)
-        folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
+        root = self.checkpoint_dir
         run_training(
             module,
             steps_per_epoch=_EPOCH,
@@ -225,7 +217,7 @@ class MixtureVAE(BaseEstimator):
             accelerator=self.accelerator,
             verbose=self.verbose,
             clip=schedule.clip,
-            folder=folder and folder / f"run-{restart}",
+            folder=None if root is None else Path(root) / f"run-{restart}",
         )
         return module.atlas(), module.history
 
@@ -256,10 +248,8 @@ class MixtureVAE(BaseEstimator):
         return charts
 
     def _fitted(self) -> Atlas:
-        if not hasattr(self, "atlas_"):
-            raise NotFittedError("This MixtureVAE is not fitted; call fit(x) first.")
-        atlas: Atlas = self.atlas_
-        return atlas
+        check_is_fitted(self, "atlas_")
+        return self.atlas_
 
 
 def local_noise(x: Tensor, dim: int) -> float:

@@ -15,10 +15,10 @@ def run_training(
     *,
     steps_per_epoch: int,
     max_steps: int,
-    accelerator: str = "auto",
-    verbose: bool = False,
+    accelerator: str,
+    verbose: bool,
+    folder: str | Path | None,
     clip: float | None = None,
-    folder: Path | None = None,
 ) -> None:
     """Train a module whose steps draw their own batches; it is on the processor afterwards.
 
@@ -31,10 +31,10 @@ def run_training(
         "auto" takes a GPU if there is one.
     verbose : bool
         Whether to show a progress bar.
+    folder : str or Path or None
+        Of the checkpoint; a training goes on from the one it holds.
     clip : float, optional
         Bound of the gradient's norm.
-    folder : Path, optional
-        Of the checkpoint; a training goes on from the one it holds.
     """
     import lightning
     from lightning.pytorch.callbacks import ModelCheckpoint
@@ -42,7 +42,7 @@ def run_training(
     callbacks: list[Any] = []
     resume = None
     if folder is not None:
-        last = folder / "last.ckpt"
+        last = Path(folder) / "last.ckpt"
         resume = str(last) if last.exists() else None
         callbacks.append(
             ModelCheckpoint(

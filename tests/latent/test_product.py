@@ -168,7 +168,7 @@ def test_factors_of_any_event_shape_and_batch_shape():
 def test_nested_products_flatten():
     nested = Product(Circle(), Product(Euclidean(1), Torus(2)))
     assert [type(factor) for factor in nested.factors] == [Circle, Euclidean, Torus]
-    assert repr(nested) == "Product(Circle(), Euclidean(1, half_width=4), Torus(2))"
+    assert repr(nested) == "Product(Circle(), Euclidean(1), Torus(2))"
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

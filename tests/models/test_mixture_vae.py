@@ -146,6 +146,7 @@ def test_a_failed_training_is_reported(circles):
         ({"dim": 3}, np.random.default_rng(0).normal(size=(100, 2)), "dim must be at most"),
         ({"n_charts": 90}, np.random.default_rng(0).normal(size=(80, 2)), "at least 270 points"),
         ({"noise_std": -1.0}, np.random.default_rng(0).normal(size=(100, 2)), "noise_std must be"),
+        ({"random_state": -1}, np.random.default_rng(0).normal(size=(100, 2)), "random_state must"),
         ({"n_charts": 0}, np.random.default_rng(0).normal(size=(100, 2)), "n_charts must be"),
     ],
 )

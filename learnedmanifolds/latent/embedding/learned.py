@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import math
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
 
 from learnedmanifolds._check import integer
 from learnedmanifolds.geometry.metric import InducedMetric
+from learnedmanifolds.latent._call import call
 from learnedmanifolds.latent._parameters import last_axis, times
 from learnedmanifolds.latent.embedding.base import Embedding
 from learnedmanifolds.latent.embedding.charts import NetworkCharts
@@ -59,6 +61,12 @@ class LearnedEmbedding(Embedding):
         self.chart = NetworkCharts(network, _anchors(dim), turns)
         self.quality: EmbeddingQuality | None = None
         self.double()
+
+    def __repr__(self) -> str:
+        # Two embeddings of one shape are told apart by their weights.
+        weights = torch.cat([w.detach().flatten().cpu() for w in self.parameters()])
+        name = call(LearnedEmbedding, **self.config())
+        return f"<{name}, weights {crc32(weights.numpy().tobytes()):08x}>"
 
     @property
     def network(self) -> nn.Sequential:

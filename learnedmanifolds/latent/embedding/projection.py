@@ -10,6 +10,7 @@ from torch import Tensor
 
 from learnedmanifolds._check import integer
 from learnedmanifolds.charts.base import Charts
+from learnedmanifolds.latent._call import call
 from learnedmanifolds.latent._pairs import on_circles
 from learnedmanifolds.latent._parameters import last_axis
 from learnedmanifolds.latent.embedding.base import Embedding
@@ -31,6 +32,9 @@ class Projection(Embedding):
     def __init__(self, dim: int = 1) -> None:
         super().__init__(integer(dim, "dim", minimum=1), 2 * dim)
         self._torus = Torus(dim)
+
+    def __repr__(self) -> str:
+        return call(Projection, dim=self.dim)
 
     @property
     def space(self) -> Any:

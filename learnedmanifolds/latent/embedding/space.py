@@ -8,6 +8,7 @@ from torch import Tensor
 
 from learnedmanifolds._check import one_of
 from learnedmanifolds.charts.base import Charts
+from learnedmanifolds.latent._call import call
 from learnedmanifolds.latent._pairs import normalised
 from learnedmanifolds.latent._parameters import last_axis
 from learnedmanifolds.latent.base import LatentSpace
@@ -65,8 +66,9 @@ class EmbeddedSpace(LatentSpace):
         super().__init__(n, (l_ambient,), 2 * n + (l_ambient if rotation else 0))
 
     def __repr__(self) -> str:
-        name = type(self.embedding).__name__
-        return f"EmbeddedSpace({name}, hidden={self._family!r}, rotation={self.rotation})"
+        return call(
+            EmbeddedSpace, embedding=self.embedding, hidden=self._family, rotation=self.rotation
+        )
 
     @property
     def space(self) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds.charts.rotations import FORMS, leading_row
-from learnedmanifolds.latent._parameters import last_axis
+from learnedmanifolds.latent._parameters import floating, last_axis
 
 # Below this square of the argument a series replaces sin(x) / x; 9 terms leave 1e-17 at 1.
 _SINC_TERMS = 9
@@ -18,9 +18,7 @@ _ARC_SWITCH, _ARC_TERMS = 0.02, 10
 
 def matrices(value: Tensor, name: str) -> Tensor:
     """A floating point tensor (..., 3, 3); `TypeError` or `ValueError` if it is none."""
-    if not isinstance(value, Tensor) or not value.is_floating_point():
-        found = value.dtype if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(f"{name} must be a floating point tensor, got {found}.")
+    floating(value, name)
     if value.dim() < 2 or value.shape[-2:] != (3, 3):
         raise ValueError(f"{name} must have shape (..., 3, 3), got {tuple(value.shape)}.")
     return value

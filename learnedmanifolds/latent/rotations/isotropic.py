@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, constraints, register_kl
+from torch.distributions import constraints, register_kl
 
+from learnedmanifolds.latent._expanding import Expanding
 from learnedmanifolds.latent.rotations._heat import (
     divergence_from_uniform,
     log_kernel,
@@ -24,7 +25,7 @@ MIN_TIME, MAX_TIME = 1e-8, 10.0
 """Range of the heat-kernel times; at 10 the divergence from the uniform distribution is 1e-17."""
 
 
-class IsotropicGaussian(Distribution):
+class IsotropicGaussian(Expanding):
     """IGSO(3), the heat kernel of SO(3) at a time s: density f(t; s) / (8 pi^2), t the angle to loc.
 
         f(t; s) = sum_l (2 l + 1) exp(-l (l + 1) s) sin((l + 1/2) t) / sin(t / 2)
@@ -52,10 +53,11 @@ class IsotropicGaussian(Distribution):
     Microstructures 29, 1997.
     """
 
-    arg_constraints = {  # noqa: RUF012
+    arg_constraints = {
         "loc": rotation_matrix,
         "time": constraints.interval(MIN_TIME, MAX_TIME),
     }
+    _batched = {"loc": 2, "time": 0}
     support = rotation_matrix
     has_rsample = True
 
@@ -73,15 +75,6 @@ class IsotropicGaussian(Distribution):
                 f"got {tuple(given.shape)}."
             ) from None
         super().__init__(batch, Size((3, 3)), validate_args=validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> IsotropicGaussian:
-        """See `torch.distributions.Distribution.expand`."""
-        new = self._get_checked_instance(IsotropicGaussian, _instance)
-        batch = Size(batch_shape)
-        new.loc, new.time = self.loc.expand(*batch, 3, 3), self.time.expand(batch)
-        super(IsotropicGaussian, new).__init__(batch, self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
 
     @property
     def mode(self) -> Tensor:

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, constraints, register_kl
+from torch.distributions import constraints, register_kl
 
+from learnedmanifolds.latent._expanding import Expanding
 from learnedmanifolds.latent.rotations._quadrature import normal_nodes, unit_nodes
 from learnedmanifolds.latent.rotations.algebra import exp, matrices, polar
 from learnedmanifolds.latent.rotations.uniform import (
@@ -29,7 +30,7 @@ _REACH, _NODES, _POWER = 9.0, 96, 4
 _HERMITE = 32
 
 
-class RotationNormal(Distribution):
+class RotationNormal(Expanding):
     """Rotations R = loc exp(hat(v)) with v ~ N(0, diag(scale^2)) in R^3.
 
     With the angle t in [0, pi] and the axis u of loc^T R the density with respect to the volume of
@@ -61,10 +62,11 @@ class RotationNormal(Distribution):
     arXiv 1903.02958, and arXiv 1807.04689.
     """
 
-    arg_constraints = {  # noqa: RUF012
+    arg_constraints = {
         "loc": rotation_matrix,
         "scale": constraints.independent(constraints.interval(MIN_SCALE, MAX_SCALE), 1),
     }
+    _batched = {"loc": 2, "scale": 1}
     support = rotation_matrix
     has_rsample = True
 
@@ -84,16 +86,6 @@ class RotationNormal(Distribution):
                 f"{tuple(loc.shape)}, got {tuple(given.shape)}."
             ) from None
         super().__init__(batch, Size((3, 3)), validate_args=validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> RotationNormal:
-        """See `torch.distributions.Distribution.expand`."""
-        new = self._get_checked_instance(RotationNormal, _instance)
-        batch = Size(batch_shape)
-        new.loc, new.scale = self.loc.expand(*batch, 3, 3), self.scale.expand(*batch, 3)
-        new.isotropic = self.isotropic
-        super(RotationNormal, new).__init__(batch, self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
 
     @property
     def mode(self) -> Tensor:

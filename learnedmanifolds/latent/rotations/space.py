@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from learnedmanifolds._check import one_of, positive
 from learnedmanifolds.charts.rotations import RotationCharts, nearest_quaternion
+from learnedmanifolds.latent._call import call
 from learnedmanifolds.latent._parameters import last_axis, times
 from learnedmanifolds.latent.base import LatentSpace
 from learnedmanifolds.latent.rotations.algebra import exp, from_quaternion, log, matrices
@@ -69,8 +70,12 @@ class Rotations(LatentSpace):
         super().__init__(3, (3, 3), MEANS[self.mean].n_parameters + n_scales)
 
     def __repr__(self) -> str:
-        return (
-            f"Rotations(mean={self.mean!r}, posterior={self.family!r}, max_scale={self.max_scale})"
+        usual = self.max_scale == _LARGEST[self.family][0]
+        return call(
+            Rotations,
+            mean=self.mean,
+            posterior=self.family,
+            max_scale=None if usual else self.max_scale,
         )
 
     @property

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, constraints, register_kl
+from torch.distributions import constraints, register_kl
 
 from learnedmanifolds._check import floating_dtype, generator, integer
+from learnedmanifolds.latent._expanding import Expanding
 from learnedmanifolds.latent.rotations.algebra import from_quaternion, matrices
 
 LOG_VOLUME = math.log(8 * math.pi**2)
@@ -54,7 +55,7 @@ def random_rotations(n: int, seed: int | None = None, dtype: torch.dtype = torch
     return from_quaternion(normal).to(floating_dtype(dtype))
 
 
-class HaarUniform(Distribution):
+class HaarUniform(Expanding):
     """The uniform (Haar) distribution on SO(3), of density 1 / (8 pi^2).
 
     Densities are with respect to the volume of the metric whose distances are rotation angles in
@@ -62,18 +63,11 @@ class HaarUniform(Distribution):
     dtype.
     """
 
-    arg_constraints = {}  # noqa: RUF012
+    arg_constraints = {}
     support = rotation_matrix
 
     def __init__(self, validate_args: bool | None = None) -> None:
         super().__init__(Size(), Size((3, 3)), validate_args=validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> HaarUniform:
-        """See `torch.distributions.Distribution.expand`."""
-        new = self._get_checked_instance(HaarUniform, _instance)
-        super(HaarUniform, new).__init__(Size(batch_shape), self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
 
     @property
     def mean(self) -> Tensor:
