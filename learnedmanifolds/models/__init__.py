@@ -10,6 +10,7 @@ from learnedmanifolds.models.recipes import (
     recipe,
 )
 from learnedmanifolds.models.select import Candidate, Selection, select
+from learnedmanifolds.models.spectral import spectral_points
 from learnedmanifolds.models.training import Schedule
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "pretrained_names",
     "recipe",
     "select",
+    "spectral_points",
 ]

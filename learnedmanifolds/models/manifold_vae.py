@@ -16,6 +16,7 @@ from learnedmanifolds.models.fitted_vae import FittedVAE
 from learnedmanifolds.models.networks import default_decoder, default_encoder
 from learnedmanifolds.models.patches import neighbours
 from learnedmanifolds.models.seeds import start_seeds
+from learnedmanifolds.models.spectral import spectral_points
 from learnedmanifolds.models.trainer import run_training
 from learnedmanifolds.models.vae_checks import (
     check_networks,
@@ -78,7 +79,8 @@ class ManifoldVAE(FittedVAE):
     equivariance_weight : float
         Weight of |mode(g x) - g mode(x)|^2, with ``action``.
     guide_weight : float
-        Weight of |mode(x) - y|^2 where a latent point y is given to `fit`.
+        Weight of |mode(x) - y|^2 where a latent point y is given to `fit` or found for
+        `spectral_start`, times the entries of a data point.
     checkpoint_dir : str or Path, optional
         Folder for checkpoints, from which `fit` resumes; a new one for new data or parameters.
     accelerator : str
@@ -120,12 +122,13 @@ class ManifoldVAE(FittedVAE):
         warmup: int = 0,
         n_starts: int = 1,
         start_epochs: int = 10,
+        spectral_start: bool = False,
         patience: int | None = None,
         validation_fraction: float = 0.1,
         continuity_weight: float = 0.0,
         action: Action | None = None,
         equivariance_weight: float = 1.0,
-        guide_weight: float = 100.0,
+        guide_weight: float = 1.0,
         checkpoint_dir: str | Path | None = None,
         accelerator: str = "auto",
         verbose: bool = False,
@@ -146,6 +149,7 @@ class ManifoldVAE(FittedVAE):
         self.warmup = warmup
         self.n_starts = n_starts
         self.start_epochs = start_epochs
+        self.spectral_start = spectral_start
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.continuity_weight = continuity_weight
@@ -181,6 +185,8 @@ class ManifoldVAE(FittedVAE):
         data = checked_data(self, x)
         n_held_out = held_out_count(self, len(data))
         guides = None if y is None else checked_guides(self, y, len(data))
+        if guides is not None and self.spectral_start:
+            raise ValueError("spectral_start finds latent points, but y already gives them.")
         seeds = start_seeds(self.random_state, self.n_starts)
         order = torch.arange(len(data))
         if n_held_out:
@@ -188,11 +194,14 @@ class ManifoldVAE(FittedVAE):
         held_out, train = data[order[:n_held_out]], data[order[n_held_out:]]
         if guides is not None:
             guides = guides[order[n_held_out:]]
+        elif self.spectral_start:
+            guides = spectral_points(train, self.latent, seeds[0])
         near = None
         if self.continuity_weight > 0:
             near = neighbours(train.flatten(1), train.flatten(1), 2)[:, 1]
 
         def trained(start: int, epochs: int, folder: str | Path | None = None) -> VAETraining:
+            found = self.spectral_start and start == 0
             module = VAETraining(
                 self._new_network(train, seeds[start], start > 0),
                 train,
@@ -206,8 +215,9 @@ class ManifoldVAE(FittedVAE):
                 continuity_weight=self.continuity_weight,
                 action=self.action,
                 equivariance_weight=self.equivariance_weight,
-                guides=guides,
+                guides=guides if found or not self.spectral_start else None,
                 guide_weight=self.guide_weight,
+                guide_epochs=min(self.start_epochs, self.max_epochs) // 2 if found else None,
                 binarize=self.binarize,
                 seed=seeds[start],
             )
@@ -235,12 +245,11 @@ class ManifoldVAE(FittedVAE):
         """Networks to train; ``anew`` draws the weights of given modules too."""
         latent, shape, hidden = self.latent, tuple(train.shape[1:]), tuple(self.hidden)
         with seeded(seed):
-            encoder = copy.deepcopy(self.encoder) or default_encoder(
-                shape, latent.n_parameters, hidden
-            )
-            decoder = copy.deepcopy(self.decoder) or default_decoder(
-                latent.n_ambient, shape, hidden
-            )
+            encoder, decoder = copy.deepcopy(self.encoder), copy.deepcopy(self.decoder)
+            if encoder is None:
+                encoder = default_encoder(shape, latent.n_parameters, hidden)
+            if decoder is None:
+                decoder = default_decoder(latent.n_ambient, shape, hidden)
             for given, module in ((self.encoder, encoder), (self.decoder, decoder)):
                 if anew and given is not None:
                     module.apply(_reset)

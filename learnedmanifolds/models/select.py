@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,8 @@ class Candidate:
     standard_error : float
         Of the best model's mean over the held-out points, in nats.
     difference, difference_error : float
-        Mean of the best candidate's log-likelihood minus this one's, point by point, in nats, and its
-        standard error; zero for the best.
+        Mean of the largest log-likelihood of a candidate minus this one's, point by point, in nats,
+        and its standard error; zero for the likeliest.
     """
 
     name: str
@@ -51,6 +52,15 @@ class Candidate:
 class Selection:
     """Candidates for a latent space, the best first.
 
+    A space that contains another explains data as well as it, so that likelihood alone decides only
+    against what is too small or of the wrong topology. Therefore the candidates whose difference from
+    the likeliest is at most one standard error come first, those of the fewest dimensions before the
+    others: the one-standard-error rule.
+
+    References
+    ----------
+    Hastie, Tibshirani, Friedman, The elements of statistical learning, 2009, section 7.10.
+
     Attributes
     ----------
     candidates : tuple of Candidate
@@ -63,7 +73,7 @@ class Selection:
 
     @property
     def best(self) -> Candidate:
-        """The candidate of the largest held-out likelihood."""
+        """Of the candidates that explain the held-out data best, that of the fewest dimensions."""
         return self.candidates[0]
 
     def to_frame(self) -> Any:
@@ -92,7 +102,7 @@ class Selection:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        table = Table("latent space", "dim", "log-likelihood", "behind the best", box=SIMPLE_HEAD)
+        table = Table("latent space", "dim", "log-likelihood", "behind", box=SIMPLE_HEAD)
         for c in self.candidates:
             table.add_row(
                 c.name,
@@ -100,7 +110,10 @@ class Selection:
                 f"{c.log_likelihood:.2f} +- {c.standard_error:.2f}",
                 f"{c.difference:.2f} +- {c.difference_error:.2f}" if c.difference else "-",
             )
-        table.caption = f"Nats a point, mean over {self.n_held_out} held-out points."
+        table.caption = (
+            f"Nats a point, mean over {self.n_held_out} held-out points. First those within a standard "
+            f"error of the likeliest, by dimension."
+        )
         return table
 
     def print(self) -> None:
@@ -110,12 +123,12 @@ class Selection:
         Console().print(self)
 
     def plot(self) -> Figure:
-        """How far each candidate is behind the best, with two standard errors; trainings as dots."""
+        """How far each is behind the likeliest, with two standard errors; trainings as dots."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(5.5, 0.8 + 0.4 * len(self.candidates)), layout="constrained")
         axes = figure.add_subplot()
-        top = self.best.log_likelihood
+        top = max(c.log_likelihood for c in self.candidates)
         for row, c in enumerate(self.candidates):
             axes.errorbar(
                 -c.difference, row, xerr=2 * c.difference_error, fmt="o", color="C0", capsize=3
@@ -125,7 +138,7 @@ class Selection:
         axes.set_yticks(range(len(self.candidates)), [c.name for c in self.candidates])
         axes.invert_yaxis()
         axes.axvline(0, color="0.8", zorder=0)
-        axes.set_xlabel("held-out log-likelihood against the best (nats a point)")
+        axes.set_xlabel("held-out log-likelihood against the likeliest (nats a point)")
         return figure
 
 
@@ -141,7 +154,8 @@ def select(
 ) -> Selection:
     """Rank latent spaces by the likelihood of held-out data under a `ManifoldVAE` on each.
 
-    All candidates see the same split, the same network and the same training.
+    All candidates see the same split, the same network and the same training. See `Selection` for
+    the order.
 
     Parameters
     ----------
@@ -203,24 +217,27 @@ def select(
         values = [model.log_likelihood(test, n, seed=random_state) for model in models]
         best = min(range(n_trainings), key=lambda i: _training_loss(models[i]))
         found.append((name, models[best], values[best], tuple(float(v.mean()) for v in values)))
-    found.sort(key=lambda entry: -float(entry[2].mean()))
-    top = found[0][2]
+    top = max((entry[2] for entry in found), key=lambda value: float(value.mean()))
     root = math.sqrt(n_test)
-    return Selection(
-        tuple(
-            Candidate(
-                name,
-                model,
-                float(value.mean()),
-                means,
-                float(value.std()) / root,
-                float((top - value).mean()),
-                float((top - value).std()) / root,
-            )
-            for name, model, value, means in found
-        ),
-        n_test,
-    )
+    judged = [
+        Candidate(
+            name,
+            model,
+            float(value.mean()),
+            means,
+            float(value.std()) / root,
+            float((top - value).mean()),
+            float((top - value).std()) / root,
+        )
+        for name, model, value, means in found
+    ]
+    return Selection(tuple(sorted(judged, key=_rank)), n_test)
+
+
+def _rank(candidate: Candidate) -> tuple[int, float]:
+    dim = candidate.model.latent.dim
+    level = dim if candidate.difference <= candidate.difference_error else sys.maxsize
+    return level, -candidate.log_likelihood
 
 
 def _training_loss(model: ManifoldVAE) -> float:

@@ -50,7 +50,10 @@ class VAETraining(lightning.LightningModule):
     guides : Tensor, shape (N, *latent.shape), or None
         Latent points where they are known, rows of NaN where not.
     guide_weight : float
-        Of |mode(x) - guide|^2, beside minus the log-likelihood at the guide.
+        Of |mode(x) - guide|^2 times the entries of a data point, beside minus the log-likelihood at
+        the guide.
+    guide_epochs : int or None
+        Epochs after which the guides are let go; None for never.
     binarize : bool
         Draw binary images anew in every step (dynamic binarization).
     seed : int
@@ -73,6 +76,7 @@ class VAETraining(lightning.LightningModule):
         equivariance_weight: float,
         guides: Tensor | None,
         guide_weight: float,
+        guide_epochs: int | None,
         binarize: bool,
         seed: int,
     ) -> None:
@@ -84,6 +88,7 @@ class VAETraining(lightning.LightningModule):
         self.warmup, self.patience, self.binarize, self.seed = warmup, patience, binarize, seed
         self.continuity_weight, self.equivariance_weight = continuity_weight, equivariance_weight
         self.action, self._guides, self.guide_weight = action, guides, guide_weight
+        self.guide_epochs = guide_epochs
         self.history: dict[str, list[float]] = {"epoch": [], "loss": [], "held_out": []}
         self._order = torch.empty(0, dtype=torch.int64)
         self._sum = 0.0
@@ -108,7 +113,7 @@ class VAETraining(lightning.LightningModule):
             self._order = torch.randperm(len(self._x), generator=generator).to(self.device)
         pick = self._order[place * self.batch_size : (place + 1) * self.batch_size]
         with self._seeded(self.global_step):
-            loss = self._loss(pick, min(1.0, (epoch + 1) / (self.warmup + 1)))
+            loss = self._loss(pick, epoch)
         if not bool(loss.isfinite()):
             raise RuntimeError(
                 f"the training diverged at step {self.global_step}: the loss is {float(loss.detach())}; "
@@ -120,7 +125,8 @@ class VAETraining(lightning.LightningModule):
     def _seeded(self, step: int) -> Any:
         return seeded(self.seed * 7_919 + step, [] if self.device.type == "cpu" else [self.device])
 
-    def _loss(self, pick: Tensor, weight: float) -> Tensor:
+    def _loss(self, pick: Tensor, epoch: int) -> Tensor:
+        weight = min(1.0, (epoch + 1) / (self.warmup + 1))
         x = self._x[pick]
         target = torch.bernoulli(x) if self.binarize else x
         likelihood, divergence, posterior = self.network.bound(target)
@@ -133,12 +139,15 @@ class VAETraining(lightning.LightningModule):
             moved, expected = self.action(x, posterior.mode)
             gap = (self.network.posterior(moved).mode - expected).flatten(1).square().sum(-1)
             loss = loss + self.equivariance_weight * gap.mean()
-        if self._guides is not None:
+        guided = self.guide_epochs is None or epoch < self.guide_epochs
+        if self._guides is not None and guided:
             guide = self._guides[pick]
             known = guide.flatten(1).isfinite().all(1)
             at = guide[known]
             gap = (posterior.mode[known] - at).flatten(1).square().sum(-1)
-            miss = self.guide_weight * gap - self.network.log_likelihood(target[known], at)
+            miss = self.guide_weight * x[0].numel() * gap - self.network.log_likelihood(
+                target[known], at
+            )
             loss = loss + miss.sum() / len(pick)
         return loss
 

@@ -41,6 +41,24 @@ def test_figures_are_of_the_held_out_data(selection):
     assert "Circle" in repr(selection)
 
 
+def test_within_a_standard_error_the_fewer_dimensions_win(monkeypatch):
+    """Of five held-out points: R^3 is ahead of the circle by 0.9 +- 1 nats, of the line by 10 +- 1."""
+    noise = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0]) * math.sqrt(2)
+    behind = {1: 0.9, 2: 0.8, 3: 0.0}
+    values = {repr(space): -behind[space.dim] + noise * (space.dim < 3) for space in (
+        Circle(), Euclidean(2), Euclidean(3))}  # fmt: skip
+    values[repr(Euclidean(1))] = -10 + noise
+    monkeypatch.setattr(
+        lm.ManifoldVAE, "log_likelihood", lambda self, x, n, seed: values[repr(self.latent)]
+    )
+    spaces = [Euclidean(1), Euclidean(2), Euclidean(3), Circle()]
+    ranked = lm.latent.select(circle(25), spaces, hidden=(4,), max_epochs=1).candidates
+    assert [c.name for c in ranked] == [repr(spaces[i]) for i in (3, 1, 2, 0)]
+    assert ranked[0].difference == pytest.approx(0.9)
+    assert ranked[0].difference_error == pytest.approx(1.0)
+    assert ranked[2].difference == 0
+
+
 def test_figure(selection):
     figure = selection.plot()
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == [
