@@ -72,7 +72,8 @@ def main() -> None:
         for label in sorted(set(labels.tolist()))[: options.objects]:
             x = images[torch.from_numpy(labels == label)]
             run("COIL-20", f"COIL-20, object {label}", x, small, learning_rate=1e-3,
-                max_epochs=3000, start_epochs=600, held_out=0.25, noise_std=options.tolerance)  # fmt: skip
+                max_epochs=3000, start_epochs=600, noise_std=options.tolerance,
+                held_out=0.25)  # fmt: skip
     for kind, counter in winners.items():
         console.print(f"{kind}: first came {dict(counter)}")
 
