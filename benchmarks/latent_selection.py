@@ -23,7 +23,8 @@ from learnedmanifolds.datasets import Solid
 from learnedmanifolds.latent import Circle, Euclidean, Rotations, Sphere, Torus
 
 NOISE = 0.05
-OPTIONS = {"hidden": (256, 256), "cosine": True, "n_starts": 2, "spectral_start": True}
+OPTIONS = {"hidden": (256, 256), "fourier_scale": 2.0, "cosine": True, "n_starts": 2,
+           "spectral_start": True}  # fmt: skip
 
 
 def main() -> None:
@@ -64,7 +65,7 @@ def main() -> None:
     for i in range(options.seeds):
         x = noisy(solid.sample(options.images, seed=i))
         run("every rotation", f"every rotation, seed {i}", x, large, learning_rate=2e-3,
-            max_epochs=30, start_epochs=10, random_state=i)  # fmt: skip
+            max_epochs=30, start_epochs=12, random_state=i)  # fmt: skip
     if options.coil:
         file = loadmat(options.coil)
         images, labels = torch.from_numpy(file["X"]).float(), file["Y"].ravel()

@@ -49,6 +49,9 @@ class ManifoldVAE(FittedVAE):
         logits of a Bernoulli likelihood. Given modules are copied, then trained.
     hidden : tuple of int
         Widths of the default networks' dense layers, from the data inward.
+    fourier_scale : float, optional
+        The first layer of the default decoder becomes sines of frequencies up to about this one, in
+        inverse units of Z, see `FourierFeatures`: for data that change fast along Z, such as pictures.
     likelihood : {"gaussian", "bernoulli"}
         Bernoulli takes data in [0, 1].
     noise_std : float, optional
@@ -112,6 +115,7 @@ class ManifoldVAE(FittedVAE):
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,
         hidden: tuple[int, ...] = (256, 128),
+        fourier_scale: float | None = None,
         likelihood: str = "gaussian",
         noise_std: float | None = None,
         binarize: bool = False,
@@ -139,6 +143,7 @@ class ManifoldVAE(FittedVAE):
         self.encoder = encoder
         self.decoder = decoder
         self.hidden = hidden
+        self.fourier_scale = fourier_scale
         self.likelihood = likelihood
         self.noise_std = noise_std
         self.binarize = binarize
@@ -249,7 +254,7 @@ class ManifoldVAE(FittedVAE):
             if encoder is None:
                 encoder = default_encoder(shape, latent.n_parameters, hidden)
             if decoder is None:
-                decoder = default_decoder(latent.n_ambient, shape, hidden)
+                decoder = default_decoder(latent.n_ambient, shape, hidden, self.fourier_scale)
             for given, module in ((self.encoder, encoder), (self.decoder, decoder)):
                 if anew and given is not None:
                     module.apply(_reset)

@@ -7,6 +7,8 @@ import math
 
 from torch import nn
 
+from learnedmanifolds.models.fourier import FourierFeatures
+
 _CHANNELS = (32, 64)
 _COARSEST = 4
 
@@ -28,17 +30,24 @@ def default_encoder(
 
 
 def default_decoder(
-    n_inputs: int, ambient_shape: tuple[int, ...], hidden: tuple[int, ...]
+    n_inputs: int,
+    ambient_shape: tuple[int, ...],
+    hidden: tuple[int, ...],
+    fourier_scale: float | None = None,
 ) -> nn.Sequential:
-    """Real numbers (N, n_inputs) to data (N, *ambient_shape), the mirror of the encoder."""
+    """Real numbers (N, n_inputs) to data (N, *ambient_shape), the mirror of the encoder.
+
+    With a ``fourier_scale`` the first layer is `FourierFeatures`.
+    """
     back = tuple(reversed(hidden))
     if not _convolves(ambient_shape):
         sizes = (n_inputs, *back, math.prod(ambient_shape))
-        return nn.Sequential(*_dense(sizes), nn.Unflatten(1, ambient_shape))
+        return nn.Sequential(*_dense(sizes, fourier_scale), nn.Unflatten(1, ambient_shape))
     channels, height, width = ambient_shape
     scale = 2 ** len(_CHANNELS)
     coarse = (_CHANNELS[-1], height // scale, width // scale)
-    layers = [*_dense((n_inputs, back[0], math.prod(coarse))), nn.SiLU(), nn.Unflatten(1, coarse)]
+    dense = _dense((n_inputs, back[0], math.prod(coarse)), fourier_scale)
+    layers = [*dense, nn.SiLU(), nn.Unflatten(1, coarse)]
     wide = [*reversed(_CHANNELS), channels]
     for i, (before, after) in enumerate(itertools.pairwise(wide)):
         layers.append(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1))
@@ -53,8 +62,10 @@ def _convolves(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and all(s % scale == 0 and s // scale >= _COARSEST for s in sides)
 
 
-def _dense(sizes: tuple[int, ...]) -> list[nn.Module]:
+def _dense(sizes: tuple[int, ...], fourier_scale: float | None = None) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(sizes):
         layers += [nn.Linear(before, after), nn.SiLU()]
+    if fourier_scale is not None:
+        layers[:2] = [FourierFeatures(*sizes[:2], fourier_scale)]
     return layers[:-1]

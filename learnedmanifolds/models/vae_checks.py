@@ -33,6 +33,8 @@ def check_parameters(model: ManifoldVAE) -> None:
         positive(model.noise_std, "noise_std")
         if model.likelihood == "bernoulli":
             raise ValueError("noise_std is of a Gaussian likelihood; Bernoulli has none.")
+    if model.fourier_scale is not None:
+        positive(model.fourier_scale, "fourier_scale")
     if model.binarize and model.likelihood != "bernoulli":
         raise ValueError("binarize needs likelihood='bernoulli'.")
     for width in model.hidden:

@@ -6,6 +6,7 @@ from torch import nn
 
 from learnedmanifolds.charts.jet import functional_jet, jet_rule
 from learnedmanifolds.charts.taylor import can_push, push
+from learnedmanifolds.models.fourier import FourierFeatures
 
 
 class Cubic(nn.Module):
@@ -26,7 +27,7 @@ def jets(module, shape, pairs, n=5):
 
 @pytest.mark.parametrize(
     "activation",
-    [nn.Sigmoid(), nn.Tanh(), nn.ReLU(), nn.Softplus()],
+    [nn.Sigmoid(), nn.Tanh(), nn.ReLU(), nn.Softplus(), FourierFeatures(7, 7, 0.5)],
     ids=lambda m: type(m).__name__,
 )
 @pytest.mark.parametrize(

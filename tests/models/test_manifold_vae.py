@@ -278,6 +278,7 @@ def test_images_on_every_latent_space(latent):
         ({"continuity_weight": -1.0}, ValueError, "continuity_weight"),
         ({"action": 3}, TypeError, "action must be callable"),
         ({"hidden": (0,)}, ValueError, "hidden"),
+        ({"fourier_scale": -1.0}, ValueError, "fourier_scale"),
     ],
 )
 def test_bad_parameters(options, error, message):
