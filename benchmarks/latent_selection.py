@@ -23,8 +23,7 @@ from learnedmanifolds.datasets import Solid
 from learnedmanifolds.latent import Circle, Euclidean, Rotations, Sphere, Torus
 
 NOISE = 0.05
-OPTIONS = {"hidden": (256, 256), "fourier_scale": 2.0, "cosine": True, "n_starts": 2,
-           "spectral_start": True}  # fmt: skip
+OPTIONS = {"hidden": (256, 256), "fourier_scale": 2.0, "cosine": True, "spectral_start": True}
 
 
 def main() -> None:

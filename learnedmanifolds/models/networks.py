@@ -67,5 +67,5 @@ def _dense(sizes: tuple[int, ...], fourier_scale: float | None = None) -> list[n
     for before, after in itertools.pairwise(sizes):
         layers += [nn.Linear(before, after), nn.SiLU()]
     if fourier_scale is not None:
-        layers[:2] = [FourierFeatures(*sizes[:2], fourier_scale)]
+        layers[:2] = [FourierFeatures(sizes[0], sizes[1], fourier_scale)]
     return layers[:-1]

@@ -16,7 +16,7 @@ from learnedmanifolds._random import seeded
 from learnedmanifolds.latent.base import LatentSpace
 
 _MOST_POINTS = 10_000
-_NEIGHBOURS = 10
+_FEWEST_NEIGHBOURS, _NEIGHBOURS = 3, 8
 _PRIOR_DRAWS = 4096
 
 # Functions beyond the m coordinates of Z: on a space with an uneven metric others come in between.
@@ -40,7 +40,9 @@ def spectral_points(x: ArrayLike, latent: LatentSpace, random_state: int = 0) ->
     combination is the one whose values lie nearest to Z among those that have the covariance of its
     prior, found by alternating projections from several random starts; smooth ones are preferred. On a
     Euclidean space it is the Laplacian eigenmap itself. Z is found up to its symmetries; where the
-    data are no such manifold, the points are only some map to Z.
+    data are no such manifold, the points are only some map to Z. Where two sheets of the data come closer
+    than neighbours in one, they are taken as one: a body that looks the same from behind goes twice
+    around a circle.
 
     Parameters
     ----------
@@ -77,15 +79,18 @@ def spectral_points(x: ArrayLike, latent: LatentSpace, random_state: int = 0) ->
     with seeded(seed):
         used = torch.randperm(len(data))[:_MOST_POINTS]
         functions, energies = _eigenfunctions(data[used].cpu().numpy(), counts[-1])
-        found = [_aligned(functions[:, :k], energies[:k], latent) for k in counts]
+        target = _Target(latent)
+        tried = [target.fit(functions[:, :k], energies[:k]) for k in counts]
+    _, best = min(tried, key=lambda pair: pair[0])
     points = torch.full((len(data), *latent.shape), torch.nan)
-    points[used] = min(found, key=lambda pair: pair[0])[1].float()
+    z = target.nearest(best, functions[:, : len(best)])
+    points[used] = z.float().unflatten(-1, latent.shape)
     return points
 
 
 def _eigenfunctions(x: np.ndarray, count: int) -> tuple[Tensor, Tensor]:
     """First functions of the graph's Laplacian (N, count), of mean 0 and mean square 1; eigenvalues."""
-    near = min(_NEIGHBOURS, max(2, len(x) // 10))
+    near = min(_NEIGHBOURS, max(_FEWEST_NEIGHBOURS, len(x) // 20))
     while True:
         graph = kneighbors_graph(x, near)
         graph = 0.5 * (graph + graph.T)
@@ -103,40 +108,46 @@ def _eigenfunctions(x: np.ndarray, count: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(math.sqrt(len(x)) * basis), torch.from_numpy(values[order])
 
 
-def _aligned(functions: Tensor, energies: Tensor, latent: LatentSpace) -> tuple[float, Tensor]:
-    """Score and points (N, *shape) of the best combination."""
-    z = latent.prior().sample((_PRIOR_DRAWS,)).flatten(1).double()
-    mean, spread = z.mean(0), float(z.var(0).sum())
-    m = len(mean)
-    values, vectors = torch.linalg.eigh(torch.cov(z.mT).reshape(m, m))
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.mT
+class _Target:
+    """Z as the target of linear maps A (..., K, m) of eigenfunctions phi (N, K)."""
 
-    def nearest(maps: Tensor, phi: Tensor) -> Tensor:
-        y = phi @ maps + mean
-        return latent.project(y.unflatten(-1, latent.shape)).flatten(y.dim() - 1)
+    def __init__(self, latent: LatentSpace) -> None:
+        z = latent.prior().sample((_PRIOR_DRAWS,)).flatten(1).double()
+        self.latent, self.m = latent, z.shape[1]
+        self.mean, self.spread = z.mean(0), float(z.var(0).sum())
+        values, vectors = torch.linalg.eigh(torch.cov(z.mT).reshape(self.m, self.m))
+        self._root = (vectors * values.clamp(min=0).sqrt()) @ vectors.mT
 
-    def score(maps: Tensor, phi: Tensor) -> Tensor:
-        misfit = (phi @ maps + mean - nearest(maps, phi)).square().sum(-1).mean(-1)
-        roughness = (energies / energies[0]) @ maps.square().sum(-1).unsqueeze(-1)
-        return (misfit + _ROUGHNESS * roughness.squeeze(-1)) / spread
+    def _whitened(self, maps: Tensor) -> Tensor:
+        """The nearest maps for which phi A has the covariance of the prior."""
+        left, _, right = torch.linalg.svd(maps, full_matrices=False)
+        return left @ right @ self._root
 
-    def improved(maps: Tensor, phi: Tensor) -> Tensor:
+    def nearest(self, maps: Tensor, phi: Tensor) -> Tensor:
+        """Points (..., N, m) of Z nearest to the mapped functions."""
+        y = phi @ maps + self.mean
+        return self.latent.project(y.unflatten(-1, self.latent.shape)).flatten(y.dim() - 1)
+
+    def fit(self, phi: Tensor, energies: Tensor) -> tuple[float, Tensor]:
+        """Score and map of the best of several starts, the first of them the identity."""
+        count = phi.shape[1]
+        few, many = (phi[torch.randperm(len(phi))[:size]] for size in (_FEW, _MANY))
+        first = torch.eye(count, self.m, dtype=torch.float64).expand(1, count, self.m)
+        drawn = torch.randn(_STARTS - 1, count, self.m, dtype=torch.float64)
+        maps = self._improved(self._whitened(torch.cat([first, drawn])), few)
+        maps = self._improved(maps[self._score(maps, few, energies).argsort()[:_REFINED]], many)
+        scores = self._score(maps, many, energies)
+        return float(scores.min()), maps[scores.argmin()]
+
+    def _improved(self, maps: Tensor, phi: Tensor) -> Tensor:
+        """Alternating projections onto Z and onto maps of the prior's covariance."""
         for _ in range(_ITERATIONS):
-            maps = _orthonormal(phi.mT @ (nearest(maps, phi) - mean) @ root) @ root
+            maps = self._whitened(phi.mT @ (self.nearest(maps, phi) - self.mean) @ self._root)
         return maps
 
-    count = functions.shape[1]
-    few, many = (functions[torch.randperm(len(functions))[:size]] for size in (_FEW, _MANY))
-    first = torch.eye(count, m, dtype=torch.float64).expand(1, count, m)
-    drawn = torch.cat([first, torch.randn(_STARTS - 1, count, m, dtype=torch.float64)])
-    maps = improved(_orthonormal(drawn) @ root, few)
-    maps = improved(maps[score(maps, few).argsort()[:_REFINED]], many)
-    values = score(maps, many)
-    best = maps[values.argmin()]
-    return float(values.min()), nearest(best, functions).unflatten(-1, latent.shape)
-
-
-def _orthonormal(maps: Tensor) -> Tensor:
-    """Nearest matrices (..., K, m) of orthonormal columns."""
-    left, _, right = torch.linalg.svd(maps, full_matrices=False)
-    return left @ right
+    def _score(self, maps: Tensor, phi: Tensor, energies: Tensor) -> Tensor:
+        """Mean squared distance to Z and roughness, in shares of the spread of Z."""
+        gap = phi @ maps + self.mean - self.nearest(maps, phi)
+        roughness = (energies / energies[0]) @ maps.square().sum(-1).unsqueeze(-1)
+        misfit = gap.square().sum(-1).mean(-1)
+        return (misfit + _ROUGHNESS * roughness.squeeze(-1)) / self.spread

@@ -34,7 +34,7 @@ def winding(found, angle):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_closed_curve_is_wound_around_once(seed):
     angle = angles(500, 1, seed)
-    z = spectral_points(curve(angle), Circle(), seed)
+    z = spectral_points(curve(angle), Circle(), random_state=seed)
     turns, variation = winding(z, angle)
     assert abs(turns) == pytest.approx(1, abs=1e-5)
     assert variation == pytest.approx(1, abs=1e-4), "the angle goes back and forth"
@@ -44,7 +44,7 @@ def test_a_closed_curve_is_wound_around_once(seed):
 def test_a_sphere_is_found_up_to_an_isometry(seed):
     x = torch.randn(1500, 3, generator=torch.Generator().manual_seed(seed))
     x = x / x.norm(dim=1, keepdim=True)
-    z = spectral_points(torch.cat([x, 0.3 * x**2], 1), Sphere(2), seed)
+    z = spectral_points(torch.cat([x, 0.3 * x**2], 1), Sphere(2), random_state=seed)
     left, _, right = torch.linalg.svd(z.mT @ x)
     assert (z @ left @ right - x).norm(dim=1).median() < 0.1
     assert (z.norm(dim=1) - 1).abs().max() < 1e-5
@@ -55,7 +55,8 @@ def test_both_angles_of_a_torus_are_found(seed):
     angle = angles(2000, 2, seed)
     far = 2 + angle[:, 0].cos()
     x = torch.stack([far * angle[:, 1].cos(), far * angle[:, 1].sin(), angle[:, 0].sin()], 1)
-    z = torch.view_as_complex(spectral_points(x, Torus(2), seed).unflatten(1, (2, 2)).contiguous())
+    found = spectral_points(x, Torus(2), random_state=seed)
+    z = torch.view_as_complex(found.unflatten(1, (2, 2)).contiguous())
     true = torch.polar(torch.ones(()).expand_as(angle), angle)
     both = torch.stack([(z.mT @ true).abs(), (z.mT @ true.conj()).abs()]).amax(0) / len(z)
     matched = torch.stack([both.diagonal(), both.flip(1).diagonal()]).amin(1).amax()
@@ -94,6 +95,17 @@ def test_a_graph_in_two_pieces_is_joined():
     assert abs(winding(z, angle)[0]) == pytest.approx(1, abs=1e-5)
 
 
+def test_sheets_that_nearly_coincide_are_taken_as_one():
+    """The curve passes close to itself half a turn later, all the way."""
+    angle = angles(300, 1, 0)
+    t = angle[:, 0]
+    for apart, turns in ((0.1, 2), (0.5, 1)):
+        x = torch.stack([(2 * t).cos(), (2 * t).sin(), apart * t.cos(), apart * t.sin()], 1)
+        assert abs(winding(spectral_points(x, Circle()), angle)[0]) == pytest.approx(
+            turns, abs=1e-5
+        )
+
+
 def test_a_spectral_start_wins_where_random_ones_fold():
     angle = angles(256, 1, 0)
     x = curve(angle) @ torch.randn(4, 12, generator=torch.Generator().manual_seed(1))
@@ -113,7 +125,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="x must hold more than 17 points"):
         spectral_points(x[:17], Rotations())
     with pytest.raises(ValueError, match="random_state"):
-        spectral_points(x, Circle(), -1)
+        spectral_points(x, Circle(), random_state=-1)
     with pytest.raises(ValueError, match="NaN"):
         spectral_points(x * math.nan, Circle())
     with pytest.raises(ValueError, match="y already gives them"):
