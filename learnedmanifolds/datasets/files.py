@@ -8,6 +8,51 @@ import numpy as np
 import torch
 
 from learnedmanifolds._check import as_tensor
+from learnedmanifolds.datasets._sources import as_path, load_numpy
+from learnedmanifolds.datasets.scaling import scale_to_box
+
+
+def numpy_file(path: str | Path, key: str | None = None, *, scaled: bool = False) -> torch.Tensor:
+    """Read points, images or any other data from a NumPy file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A .npy or .npz file with an array (N, *ambient_shape) of real numbers.
+    key : str, optional
+        Name of the array in a .npz file; it may be left out where there is only one, or one named
+        ``x``.
+    scaled : bool
+        Whether the data are shifted and scaled to the box [-1, 1]^n, see `scale_to_box`.
+
+    Returns
+    -------
+    torch.Tensor, shape (N, *ambient_shape), float32
+
+    Raises
+    ------
+    TypeError, FileNotFoundError, ValueError
+        If there is no such file, or it holds no such array of finite numbers; the message names
+        what it holds.
+    """
+    file = as_path(path)
+    if key is not None and not isinstance(key, str):
+        raise TypeError(f"key must be the name of an array, got {type(key).__name__}")
+    if not file.is_file():
+        raise FileNotFoundError(f"path must be a .npy or .npz file, there is no file {file}")
+    if file.suffix.lower() not in (".npy", ".npz"):
+        raise ValueError(f"path must be a .npy or .npz file, got {file}")
+    try:
+        values = _from_numpy(file, key)
+    except ValueError as error:
+        raise ValueError(f"path must hold a readable array, {file} does not: {error}") from error
+    if values.dtype.kind not in "iuf" or values.ndim < 2:
+        raise ValueError(
+            f"path must hold real numbers of shape (N, *ambient_shape), {file} holds "
+            f"{values.dtype} of shape {values.shape}"
+        )
+    data = as_tensor(values.astype(np.float64), f"data in {file.name}", allow_empty=False)
+    return (scale_to_box(data) if scaled else data).float()
 
 
 def read_points(path: str | Path) -> torch.Tensor:
@@ -28,7 +73,7 @@ def read_points(path: str | Path) -> torch.Tensor:
         raise FileNotFoundError(f"data must be a toy's name or a file, there is no file {path}.")
     try:
         values = _read(file)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError) as error:
         raise ValueError(f"data must be a readable array, {path} is not: {error}") from error
     return as_tensor(values, f"data in {file.name}", shape=(None, None), allow_empty=False)
 
@@ -44,12 +89,22 @@ def _read(file: Path) -> np.ndarray:
         except ValueError:
             skip = 1
         return np.loadtxt(file, delimiter=",", ndmin=2, skiprows=skip)
-    if kind == ".npy":
-        return np.load(file, allow_pickle=False)
-    if kind == ".npz":
-        with np.load(file, allow_pickle=False) as archive:
-            names = archive.files
-            if len(names) != 1 and "x" not in names:
-                raise ValueError(f"expected one array or one named 'x', got {names}")
-            return archive["x" if "x" in names else names[0]]
+    if kind in (".npy", ".npz"):
+        return _from_numpy(file)
     raise ValueError(f"expected .npy, .npz or .csv, got {kind!r}")
+
+
+def _from_numpy(file: Path, key: str | None = None) -> np.ndarray:
+    (values,) = load_numpy(file, lambda names: [_name(names, key)]).values()
+    return values
+
+
+def _name(names: list[str], key: str | None) -> str:
+    """Return the name of the array that is asked for; '' stands for that of a .npy file."""
+    if key is not None:
+        if key not in names or not key:
+            raise ValueError(f"key must be one of {[n for n in names if n]}, got {key!r}")
+        return key
+    if len(names) != 1 and "x" not in names:
+        raise ValueError(f"expected one array or one named 'x', got {names}")
+    return "x" if "x" in names else names[0]

@@ -23,7 +23,8 @@ from learnedmanifolds.datasets._maps import even_lattice
 class ToySettings:
     """Settings with which the published method learns a toy manifold.
 
-    Source: Alberti, Hertrich, Santacesaria, Sciutto, JMLR 25(202), 2024, arXiv 2303.15244.
+    Source: Alberti, Hertrich, Santacesaria, Sciutto, JMLR 25(202), 2024, arXiv 2303.15244. Circle and
+    loop are not among its examples: they have those of its two circles, the circle half the charts.
 
     Attributes
     ----------

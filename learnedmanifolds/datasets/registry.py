@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 
 from learnedmanifolds._check import one_of
+from learnedmanifolds.datasets.circle import Circle
 from learnedmanifolds.datasets.circles import TwoCircles
+from learnedmanifolds.datasets.loop import Loop
 from learnedmanifolds.datasets.manifold import ToyManifold
 from learnedmanifolds.datasets.ring import Ring
 from learnedmanifolds.datasets.sphere import Sphere
@@ -13,9 +15,10 @@ from learnedmanifolds.datasets.swiss_roll import SwissRoll
 from learnedmanifolds.datasets.torus import Torus
 
 TOYS: dict[str, ToyManifold] = {
-    manifold.name: manifold for manifold in (TwoCircles(), Ring(), Sphere(), SwissRoll(), Torus())
+    manifold.name: manifold
+    for manifold in (TwoCircles(), Ring(), Sphere(), SwissRoll(), Torus(), Circle(), Loop())
 }
-"""The toy manifolds of the published method, with its sizes, by name."""
+"""The toy manifolds by name: those of the published method with its sizes, a circle and a loop."""
 
 
 def toy(name: str) -> ToyManifold:
@@ -36,6 +39,20 @@ def two_circles(
 ) -> torch.Tensor:
     """Draw noisy points of `TwoCircles`, shape (n, 2); see `ToyManifold.sample`."""
     return TOYS["two_circles"].sample(n, noise, seed, dtype)
+
+
+def circle(
+    n: int, noise: float = 0.01, seed: int | None = None, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """Draw noisy points of `Circle`, shape (n, 2); see `ToyManifold.sample`."""
+    return TOYS["circle"].sample(n, noise, seed, dtype)
+
+
+def loop(
+    n: int, noise: float = 0.01, seed: int | None = None, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """Draw noisy points of `Loop`, shape (n, 3); see `ToyManifold.sample`."""
+    return TOYS["loop"].sample(n, noise, seed, dtype)
 
 
 def ring(

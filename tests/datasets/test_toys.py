@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
@@ -9,6 +10,8 @@ from scipy import integrate, stats
 from learnedmanifolds import datasets
 from learnedmanifolds.datasets import (
     TOYS,
+    Circle,
+    Loop,
     Ring,
     Sphere,
     SwissRoll,
@@ -18,6 +21,17 @@ from learnedmanifolds.datasets import (
 )
 
 NAMES = sorted(TOYS)
+
+
+def speed_of_loop(t):
+    return math.sqrt(math.sin(t) ** 2 + 4 * math.cos(2 * t) ** 2 + 9 * math.cos(3 * t) ** 2)
+
+
+def loop_angle(x):
+    """The t of points (cos t, sin 2t, sin 3t): both sines are multiples of sin t."""
+    first, second = 2 * x[:, 0], 4 * x[:, 0].square() - 1
+    sine = (first * x[:, 1] + second * x[:, 2]) / (first.square() + second.square())
+    return torch.atan2(sine, x[:, 0]) % (2 * math.pi)
 
 
 @pytest.fixture(params=NAMES)
@@ -54,6 +68,45 @@ def test_equations():
     t = x[:, [0, 2]].norm(dim=1)
     assert torch.allclose(x[:, 0], t * t.cos()) and torch.allclose(x[:, 2], t * t.sin())
     assert bool((x[:, 1] >= 0).all()) and bool((x[:, 1] <= 21).all())
+    x = Circle(3.0).sample(100, seed=1, dtype=torch.float64)
+    assert torch.allclose(x.norm(dim=1), torch.full((100,), 3.0).double())
+    x, y, z = Loop().sample(100, seed=1, dtype=torch.float64).unbind(1)
+    chebyshev = 4 * x.square() - 1
+    assert torch.allclose(y.square(), 4 * x.square() * (1 - x.square()))
+    assert torch.allclose(z.square(), chebyshev.square() * (1 - x.square()))
+    assert torch.allclose(y * z, 2 * x * chebyshev * (1 - x.square()))
+
+
+def test_distance_to_a_circle():
+    x = 3 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).double()
+    assert torch.allclose(Circle(2.0).distance(x), (x.norm(dim=1) - 2).abs())
+    assert float(Circle(2.0).distance(torch.zeros(1, 2))) == pytest.approx(2)
+
+
+def test_nearest_point_of_the_loop_is_the_least_critical_point():
+    """Against every zero of the derivative of the squared distance, by the roots of a polynomial."""
+    x = around(Loop(), n=50, spread=1.0)
+    found = (x - Loop().nearest(x)).norm(dim=1)
+    for point, distance in zip(x.tolist(), found.tolist(), strict=True):
+        a, b, c = point
+        # Coefficients of exp(i k t), k = 6 to -6, of half the derivative of the squared distance.
+        upper = [-0.75j, 0, -0.5j, -1.5 * c, -b + 0.25j, -0.5j * a]
+        roots = np.roots([*upper, 0, *np.conj(upper[::-1])])
+        t = np.angle(roots[np.abs(np.abs(roots) - 1) < 1e-6])
+        gaps = np.stack([np.cos(t) - a, np.sin(2 * t) - b, np.sin(3 * t) - c])
+        assert distance == pytest.approx(np.linalg.norm(gaps, axis=0).min(), abs=1e-12)
+
+
+def test_far_points_see_the_loop_at_its_support():
+    """From far away along u, the distance is that to the highest point of the curve over u."""
+    u = torch.nn.functional.normalize(
+        torch.randn(50, 3, generator=torch.Generator().manual_seed(2))
+    )
+    u = u.double() / u.double().norm(dim=1, keepdim=True)
+    support = (u @ Loop().grid(40_000, torch.float64).T).amax(1)
+    for far in (1e4, 1e6):
+        gap = far - Loop().distance(far * u)
+        assert float((gap - support).abs().max()) < 4 / far + 1e-6
 
 
 def test_nearest_beats_a_dense_grid_and_is_a_projection(truth):
@@ -86,6 +139,9 @@ def test_volumes():
     assert Ring(1.0, 3.0).volume == pytest.approx(8 * math.pi)
     assert Sphere(0.5).volume == pytest.approx(math.pi)
     assert Torus(3.0, 1.0).volume == pytest.approx(12 * math.pi**2)
+    assert Circle(0.5).volume == pytest.approx(math.pi)
+    length = integrate.quad(speed_of_loop, 0, 2 * math.pi, limit=200)[0]
+    assert Loop().volume == pytest.approx(length, rel=1e-12)
     length = integrate.quad(lambda t: math.sqrt(1 + t * t), 1.5 * math.pi, 4.5 * math.pi)[0]
     assert SwissRoll(2.0).volume == pytest.approx(2 * length)
 
@@ -106,6 +162,27 @@ def test_samples_are_uniform():
     x = SwissRoll().sample(n, seed=0, dtype=torch.float64)
     t = x[:, [0, 2]].norm(dim=1)
     assert stats.kstest((t / math.pi - 1.5) / 3, "uniform").pvalue > 1e-3
+    x = Circle().sample(n, seed=0, dtype=torch.float64)
+    u = torch.atan2(x[:, 1], x[:, 0]) / (2 * math.pi) + 0.5
+    assert stats.kstest(u, "uniform").pvalue > 1e-3
+    t = np.linspace(0, 2 * math.pi, 20_001)
+    length = integrate.cumulative_trapezoid([speed_of_loop(s) for s in t], t, initial=0)
+    angle = loop_angle(Loop().sample(50_000, seed=0, dtype=torch.float64))
+    assert stats.kstest(np.interp(angle, t, length / length[-1]), "uniform").pvalue > 1e-3
+    # The parameter itself is not uniform: the test above can tell.
+    assert stats.kstest(angle / (2 * math.pi), "uniform").pvalue < 1e-6
+
+
+def test_the_grid_of_the_loop_has_even_steps():
+    """Chords of equal arcs h differ by the share (curvature h)^2 / 24."""
+    shares = []
+    for n in (400, 800, 1600):
+        x = Loop().grid(n, torch.float64)
+        chords = (x.roll(-1, 0) - x).norm(dim=1)
+        assert float(chords.max()) <= Loop().volume / n
+        shares.append(1 - float(chords.min()) * n / Loop().volume)
+    assert shares[0] / shares[1] == pytest.approx(4, rel=0.05)
+    assert shares[1] / shares[2] == pytest.approx(4, rel=0.05)
 
 
 def test_grid_is_even(truth):
@@ -164,6 +241,8 @@ def test_shortcuts_are_samples(name):
         (lambda: Sphere().nearest(torch.full((1, 3), math.nan)), ValueError, "x must be finite"),
         (lambda: Sphere().component(torch.zeros(2, 2)), ValueError, "x must have shape"),
         (lambda: Sphere(0.0), ValueError, "radius must be"),
+        (lambda: Circle(-1.0), ValueError, "radius must be"),
+        (lambda: Loop().distance(torch.zeros(1, 2)), ValueError, "x must have shape"),
         (lambda: Ring(2.0, 1.0), ValueError, "outer must be greater than inner"),
         (lambda: Torus(1.0, 1.0), ValueError, "major_radius must be greater"),
         (lambda: TwoCircles(1.0, 0.5), ValueError, "centre must be greater"),
