@@ -6,7 +6,17 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from learnedmanifolds import charts, datasets, geometry, inverse, io, latent, metrics, plot
+    from learnedmanifolds import (
+        charts,
+        datasets,
+        diffusion,
+        geometry,
+        inverse,
+        io,
+        latent,
+        metrics,
+        plot,
+    )
     from learnedmanifolds.atlas import Atlas
     from learnedmanifolds.immersion import Immersion
     from learnedmanifolds.inverse import InverseProblem, compare, operators, solve, solve_batch
@@ -36,6 +46,7 @@ _HOMES = {
     "check_transport": "learnedmanifolds.checks",
     "compare": "learnedmanifolds.inverse",
     "datasets": "",
+    "diffusion": "",
     "geometry": "",
     "inverse": "",
     "io": "",
@@ -68,6 +79,7 @@ __all__ = [
     "check_transport",
     "compare",
     "datasets",
+    "diffusion",
     "geometry",
     "inverse",
     "io",
