@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import learnedmanifolds as lm
-from learnedmanifolds import Atlas
+from learnedmanifolds import Atlas, Immersion
 from learnedmanifolds.charts import CircleCharts, SphereCharts, TorusCharts
 from learnedmanifolds.manifolds.geomstats import GeomstatsManifold
 from learnedmanifolds.manifolds.geomstats_chart import GeomstatsChart
@@ -66,11 +67,45 @@ def analytic(charts):
     return GeomstatsManifold(Atlas(charts, tolerance=1e-6))
 
 
+class Fixed(nn.Module):
+    """An encoder that knows nothing."""
+
+    def __init__(self, point):
+        super().__init__()
+        self.register_buffer("point", point)
+
+    def forward(self, x):
+        return self.point.expand(len(x), -1)
+
+
+def immersed(latent, n):
+    """A bent copy of a latent space in R^n, nearly isometric."""
+    generator = torch.Generator().manual_seed(0)
+    m, wide = latent.n_ambient, 4 * latent.n_ambient
+    into, _ = torch.linalg.qr(torch.randn(wide, m, generator=generator, dtype=torch.float64))
+    out, _ = torch.linalg.qr(torch.randn(n, m, generator=generator, dtype=torch.float64))
+    bend = 0.2 * torch.randn(n, wide, generator=generator, dtype=torch.float64) / m
+    first, last = nn.Linear(m, wide).double(), nn.Linear(wide, n).double()
+    with torch.no_grad():
+        first.weight.copy_(0.5 * into)
+        first.bias.copy_(torch.linspace(-0.5, 0.5, wide))
+        last.weight.copy_(2 * out @ into.mT + bend)
+        last.bias.zero_()
+    point = latent.project(
+        torch.eye(3, dtype=torch.float64).flatten()[:m].unflatten(0, latent.shape)
+    )
+    encoder = Fixed(point.flatten())
+    decoder = nn.Sequential(first, nn.Tanh(), last)
+    return GeomstatsManifold(Immersion(latent, decoder, encoder, (n,)))
+
+
 SPACES = {
     "circle": lambda: analytic(CircleCharts()),
     "sphere": lambda: analytic(SphereCharts()),
     "torus": lambda: analytic(TorusCharts()),
     "learned": lambda: GeomstatsManifold(lm.load(SPHERE)),
+    "immersed sphere": lambda: immersed(lm.latent.Sphere(2), 5),
+    "immersed rotations": lambda: immersed(lm.latent.Rotations(), 12),
 }
 CHARTS = {
     "sphere": lambda: GeomstatsChart(Atlas(SphereCharts(), tolerance=1e-6)),
