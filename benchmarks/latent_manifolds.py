@@ -4,6 +4,10 @@ Two small `ManifoldVAE`s are trained: on a noisy smooth image of the sphere in R
 random spectrum turned by rotations. On the image of each latent space the nearest point to a point off
 it is looked for from random points by every optimizer, and `check_manifold` runs.
 
+The squared distance has local minima on a curved manifold. A run is counted as at a minimum if trust
+regions, started where it ended, lower the cost by less than a part in 10^4 (of 1 + cost); and as at the
+nearest point if its cost is the least that any run found, as nearly.
+
 Run: ``python benchmarks/latent_manifolds.py`` (one thread: OMP_NUM_THREADS=1)
 """
 
@@ -62,12 +66,25 @@ def rotation_model() -> ManifoldVAE:
     ).fit(x)  # fmt: skip
 
 
+def simplex(manifold: lm.PymanoptManifold, point: np.ndarray) -> list[np.ndarray]:
+    """A point and others a tenth of its norm away from it, in orthonormal tangent directions.
+
+    One more than a simplex has: pymanopt 2.2.1 refuses lists of the right length.
+    """
+    drawn = np.stack([manifold.random_tangent_vector(point) for _ in range(manifold.dim)], axis=1)
+    step = np.linalg.qr(drawn)[0].T * np.linalg.norm(point) / 10
+    return [point, *(manifold.retraction(point, v) for v in (*step, -step.sum(0)))]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--starts", type=int, default=10)
+    parser.add_argument("--optimizers", nargs="*", help="names of classes; all by default")
     options = parser.parse_args()
-    console = Console()
-    table = Table("immersion of", "optimizer", "reached the nearest point", "iterations", "seconds")
+    console = Console(width=100)
+    table = Table(
+        "immersion of", "optimizer", "at a minimum", "at the nearest", "iterations", "seconds"
+    )
     for name, model in (("sphere", sphere_model()), ("SO(3)", rotation_model())):
         # The derivative-free optimizers take logarithms by the thousand: those of the ambient space.
         manifold = lm.PymanoptManifold(model.immersion_, distance="chordal", seed=0)
@@ -81,25 +98,41 @@ def main() -> None:
         def cost(point, target=target):
             return (point - target).square().sum()
 
-        best = float((atlas.project(target.unsqueeze(0))[0] - target).square().sum())
         problem = pymanopt.Problem(manifold, cost)
+        polish = TrustRegions(verbosity=0, min_gradient_norm=1e-8)
+        runs = []
         for optimizer in (
             SteepestDescent(verbosity=0), ConjugateGradient(verbosity=0, beta_rule="PolakRibiere"),
-            TrustRegions(verbosity=0), ParticleSwarm(verbosity=0, population_size=30, max_iterations=40),
-            NelderMead(verbosity=0, max_iterations=300),
+            TrustRegions(verbosity=0), ParticleSwarm(verbosity=0, population_size=40, max_iterations=100),
+            NelderMead(verbosity=0, max_iterations=1000),
         ):  # fmt: skip
-            start, reached, steps = time.perf_counter(), 0, []
+            if options.optimizers and type(optimizer).__name__ not in options.optimizers:
+                continue
             np.random.seed(0)  # noqa: NPY002
             for _ in range(options.starts):
-                # The derivative-free ones draw their own points.
-                given = {} if isinstance(optimizer, ParticleSwarm | NelderMead) else {
-                    "initial_point": manifold.random_point()}  # fmt: skip
+                # The swarm draws its own points. So would the simplex, over the whole manifold, where
+                # means of far points say little: it gets a small one.
+                point = manifold.random_point()
+                given = {} if isinstance(optimizer, ParticleSwarm) else {"initial_point": point}
+                if isinstance(optimizer, NelderMead):
+                    given["initial_point"] = simplex(manifold, point)
+                start = time.perf_counter()
                 result = optimizer.run(problem, **given)
-                reached += result.cost <= best + 1e-4 * (1 + best)
-                steps.append(result.iterations)
+                seconds = time.perf_counter() - start
+                below = polish.run(problem, initial_point=result.point).cost
+                runs.append(
+                    (type(optimizer).__name__, result.cost, below, result.iterations, seconds)
+                )
+        best = min(below for _, _, below, _, _ in runs)
+        for kind in dict.fromkeys(run[0] for run in runs):
+            costs, polished, steps, seconds = np.array(
+                [run[1:] for run in runs if run[0] == kind]
+            ).T
+            settled = (costs - polished <= 1e-4 * (1 + polished)).sum()
+            nearest = (costs - best <= 1e-4 * (1 + best)).sum()
             table.add_row(
-                name, type(optimizer).__name__, f"{reached} of {options.starts}",
-                f"{np.median(steps):.0f}", f"{(time.perf_counter() - start) / options.starts:.2f}",
+                name, kind, f"{settled} of {len(costs)}", f"{nearest} of {len(costs)}",
+                f"{np.median(steps):.0f}", f"{np.median(seconds):.2f}",
             )  # fmt: skip
         start = time.perf_counter()
         verdict = lm.check_manifold(lm.PymanoptManifold(model.immersion_, seed=0))

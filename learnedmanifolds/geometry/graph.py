@@ -19,6 +19,10 @@ _LARGE = 512
 _CROSSINGS = 3
 _BISECTOR = 0.1
 
+# Ways apart from each other in units of the direct way: within a quarter of its middle most are
+# detours that shorten to it, and with half of it ways around small hills are left out.
+_APART = 0.5
+
 
 class SampleGraph:
     """Nodes spread evenly over the box of every chart, joined to their neighbours by chords.
@@ -113,7 +117,7 @@ class SampleGraph:
             through = np.where(near, through, np.inf)
             middle = min(found[0], key=lambda node: abs(lengths[s, node] - direct / 2))
             for _ in range(n_ways - 1):
-                through = np.where(lengths[middle] > direct / 4, through, np.inf)
+                through = np.where(lengths[middle] > _APART * direct, through, np.inf)
                 middle = int(through.argmin())
                 if not np.isfinite(through[middle]):
                     break

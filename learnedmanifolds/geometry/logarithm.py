@@ -13,15 +13,24 @@ from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Loca
 from learnedmanifolds.geometry.paths import (
     chain_along,
     chain_points,
+    chord_length,
     discrete_geodesics,
+    distinct,
+    energy_length,
+    relax,
     straight_chain,
 )
 
 _CHUNK = 512
 
 # Which chains may belong to a shortest geodesic, in units of the length of the shortest: how much
-# longer they are at most, and how far from it at least. Before they are relaxed, ways of nodes zigzag.
-_BEFORE, _RELAXED = (1.7, 0.1), (1.01, 0.02)
+# longer they are at most, and how far from each other at least. Before they are relaxed, ways of
+# nodes zigzag; after some steps most have joined another.
+_BEFORE, _BETWEEN, _RELAXED = (1.7, 0.1), (1.3, 0.1), (1.01, 0.02)
+_FIRST_STEPS = 3
+
+# A geodesic longer than its chain by more than this factor is another one.
+_ELSEWHERE = 1.02
 
 _ITERATIONS = 30
 _LOOSE, _ROUGH_CHANGE = 1e-5, 1e-3
@@ -86,33 +95,63 @@ def _logarithm(
     n_ways: int,
     tolerance: float | None,
 ) -> Logarithm:
-    target = manifold.decode(end.coords, end.chart).flatten(1)
-    vector = torch.full_like(target, torch.nan)
-    distance = miss = torch.full_like(target[:, 0], torch.inf)
-    pair, chain = _chains(manifold, graph, start, end, target, n_ways)
+    x, y = (manifold.decode(p.coords, p.chart).flatten(1) for p in (start, end))
+    vector = torch.full_like(y, torch.nan)
+    distance = miss = torch.full_like(y[:, 0], torch.inf)
+    # Which of two points is looked from depends on them alone, not on which comes first: so the
+    # same chains are found there and back, and distances are symmetric.
+    gap = y - x
+    back = gap.gather(-1, gap.abs().argmax(-1, keepdim=True)) < 0
+    forth, other = (
+        Located(
+            torch.where(back.squeeze(-1), p.chart, q.chart), torch.where(back, p.coords, q.coords)
+        )
+        for p, q in ((end, start), (start, end))
+    )
+    pair, chain = _chains(manifold, graph, forth, other, torch.where(back, x, y), n_ways)
     if not len(pair):
         return Logarithm(vector, distance, miss)
     points = chain_points(manifold, chain)
-    keep, _ = _candidates(pair, points, _lengths(points), len(target), *_BEFORE)
+    keep, _ = distinct(pair, points, chord_length(points), len(y), *_BEFORE)
     pair, chain = pair[keep], Located(chain.chart[keep], chain.coords[keep])
-    points, length, tangent = discrete_geodesics(manifold, chain)
-    keep, distance = _candidates(pair, points, length, len(target), *_RELAXED)
-    pair, length = pair[keep], length[keep]
-    rows = Located(start.chart[pair], start.coords[pair])
-    local = LocalGeometry(manifold, rows.coords, rows.chart, first_order=True)
-    along = (tangent[keep].unsqueeze(-2) @ local.tangent_basis).squeeze(-2)
-    tiny = torch.finfo(length.dtype).tiny
-    velocity = along * (length / along.norm(dim=-1).clamp(min=tiny)).unsqueeze(-1)
-    velocity, gap, found = _shoot(manifold, rows, local, velocity, target[pair], tolerance)
-    speed = torch.where(found, velocity.norm(dim=-1), torch.inf)
-    shortest = torch.full_like(distance, torch.inf).scatter_reduce_(0, pair, speed, "amin")
-    best = (found & (speed == shortest[pair])).nonzero().squeeze(-1)
-    chosen = pair[best]
-    vector[chosen] = (velocity[best].unsqueeze(-2) @ local.tangent_basis[best].mT).squeeze(-2)
+    chain = relax(manifold, chain, _FIRST_STEPS)
+    points = chain_points(manifold, chain)
+    keep, _ = distinct(pair, points, energy_length(points), len(y), *_BETWEEN)
+    pair, chain = pair[keep], Located(chain.chart[keep], chain.coords[keep])
+    points, length, leaving, arriving = discrete_geodesics(manifold, chain)
+    keep, distance = distinct(pair, points, length, len(y), *_RELAXED)
+    pair, length, leaving, arriving = (v[keep] for v in (pair, length, leaving, arriving))
+    turned = back[pair]
+    leaving, arriving = (
+        torch.where(turned, -arriving, leaving),
+        torch.where(turned, -leaving, arriving),
+    )
+    starts, ends = (Located(p.chart[pair], p.coords[pair]) for p in (start, end))
+    there = _shoot(manifold, starts, leaving, length, y[pair], tolerance)
+    # Newton's method may fail from one end of a geodesic and not from the other.
+    again = (~(there.speed <= _ELSEWHERE * length)).nonzero().squeeze(-1)
+    if len(again):
+        starts, ends = (Located(p.chart[again], p.coords[again]) for p in (starts, ends))
+        turned_round = _shoot_back(
+            manifold,
+            starts,
+            ends,
+            -arriving[again],
+            length[again],
+            y[pair[again]],
+            x[pair[again]],
+            tolerance,
+        )
+        better = turned_round.speed < there.speed[again]
+        for old, new in zip(there, turned_round, strict=True):
+            old[again[better]] = new[better]
+    shortest = torch.full_like(distance, torch.inf).scatter_reduce_(0, pair, there.speed, "amin")
+    best = (there.speed.isfinite() & (there.speed == shortest[pair])).nonzero().squeeze(-1)
+    vector[pair[best]] = there.vector[best]
     return Logarithm(
         vector,
-        distance.index_copy(0, chosen, speed[best]),
-        miss.index_copy(0, chosen, gap[best]),
+        distance.index_copy(0, pair[best], there.speed[best]),
+        miss.index_copy(0, pair[best], there.gap[best]),
     )
 
 
@@ -146,44 +185,77 @@ def _chains(
     return torch.cat(pairs), Located(*(torch.cat(parts) for parts in zip(*chains, strict=True)))
 
 
-def _lengths(points: Tensor) -> Tensor:
-    return (points[:, 1:] - points[:, :-1]).norm(dim=-1).sum(-1)
+class _Shots(NamedTuple):
+    """Geodesics: initial velocities (N, n), speeds (N,), infinite where none was found, and gaps (N,)."""
 
-
-def _candidates(
-    pair: Tensor, points: Tensor, length: Tensor, n_pairs: int, longer: float, apart: float
-) -> tuple[Tensor, Tensor]:
-    """The shortest chain of each pair, and others not much longer and apart from it.
-
-    Their indices, and the lengths of the shortest, infinite where there is none.
-    """
-    shortest = length.new_full((n_pairs,), torch.inf).scatter_reduce(0, pair, length, "amin")
-    is_best = (length == shortest[pair]).nonzero().squeeze(-1)
-    best = pair.new_zeros(n_pairs)
-    best[pair[is_best]] = is_best
-    gap = (points - points[best[pair]]).norm(dim=-1).amax(-1)
-    rows = torch.arange(len(pair), device=pair.device)
-    other = (length <= longer * shortest[pair]) & (gap > apart * shortest[pair])
-    return ((rows == best[pair]) | other).nonzero().squeeze(-1), shortest
+    vector: Tensor
+    speed: Tensor
+    gap: Tensor
 
 
 def _shoot(
+    manifold: ChartedManifold,
+    start: Located,
+    direction: Tensor,
+    length: Tensor,
+    target: Tensor,
+    tolerance: float | None,
+) -> _Shots:
+    """Geodesics that end nearest to the targets, from directions (N, n) and lengths near theirs."""
+    local = LocalGeometry(manifold, start.coords, start.chart, first_order=True)
+    along = (direction.unsqueeze(-2) @ local.tangent_basis).squeeze(-2)
+    tiny = torch.finfo(length.dtype).tiny
+    velocity = along * (length / along.norm(dim=-1).clamp(min=tiny)).unsqueeze(-1)
+    rough = max(_LOOSE, torch.finfo(velocity.dtype).eps ** 0.55)
+    velocity, _, _ = _newton(manifold, start, local, velocity, target, rough, _ROUGH_CHANGE)
+    return _finish(manifold, start, local, velocity, target, tolerance)
+
+
+def _finish(
     manifold: ChartedManifold,
     start: Located,
     local: LocalGeometry,
     velocity: Tensor,
     target: Tensor,
     tolerance: float | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Velocities, in the orthonormal basis, of geodesics that end nearest to the targets.
-
-    Also how far from them, and whether the tangential part of that vanished.
-    """
-    rough = max(_LOOSE, torch.finfo(velocity.dtype).eps ** 0.55)
-    velocity, _, _ = _newton(manifold, start, local, velocity, target, rough, _ROUGH_CHANGE)
+) -> _Shots:
     # The error after a last step of this size is its square; where charts disagree a tenth of it.
     last = torch.finfo(velocity.dtype).eps ** (1 / 3)
-    return _newton(manifold, start, local, velocity, target, tolerance, last)
+    velocity, gap, found = _newton(manifold, start, local, velocity, target, tolerance, last)
+    speed = torch.where(found, velocity.norm(dim=-1), torch.inf)
+    return _Shots((velocity.unsqueeze(-2) @ local.tangent_basis.mT).squeeze(-2), speed, gap)
+
+
+def _shoot_back(
+    manifold: ChartedManifold,
+    start: Located,
+    end: Located,
+    direction: Tensor,
+    length: Tensor,
+    target: Tensor,
+    origin: Tensor,
+    tolerance: float | None,
+) -> _Shots:
+    """Geodesics from start to end, found from the end with directions there."""
+    shots = _shoot(manifold, end, direction, length, origin, tolerance)
+    found = shots.speed.isfinite().nonzero().squeeze(-1)
+    if not len(found):
+        return shots
+    start, end = (Located(p.chart[found], p.coords[found]) for p in (start, end))
+    there, here = (
+        LocalGeometry(manifold, p.coords, p.chart, first_order=True) for p in (end, start)
+    )
+    carried = there.coordinates(shots.vector[found]).unsqueeze(1)
+    ends = flow(manifold, end, carried, torch.ones_like(carried[:, :, 0]), tolerance=tolerance)
+    arrival = LocalGeometry(manifold, ends.coords, ends.chart, first_order=True)
+    vector = -arrival.turned(ends.carried @ arrival.jacobian.mT, here).squeeze(1)
+    velocity = (vector.unsqueeze(-2) @ here.tangent_basis).squeeze(-2)
+    finished = _finish(manifold, start, here, velocity, target[found], tolerance)
+    shots.vector[found] = vector
+    same = finished.speed <= _ELSEWHERE * shots.speed[found]
+    for old, new in zip(shots, finished, strict=True):
+        old[found[same]] = new[same]
+    return shots
 
 
 def _newton(

@@ -70,7 +70,7 @@ def chain_along(
     return Located(chart, torch.stack([z for _, z in chains]).to(manifold.device))
 
 
-def relax(manifold: ChartedManifold, chain: Located) -> Located:
+def relax(manifold: ChartedManifold, chain: Located, iterations: int = _ITERATIONS) -> Located:
     """Chains with the least sum of squared chords near the given ones, ends fixed.
 
     Newton's method in the coordinates of the inner points, which go from chart to chart.
@@ -80,10 +80,12 @@ def relax(manifold: ChartedManifold, chain: Located) -> Located:
     manifold : ChartedManifold
     chain : Located
         Charts (N, M + 1) and coordinates (N, M + 1, d).
+    iterations : int
+        At most.
     """
     chart, coords = chain.chart.clone(), chain.coords.clone()
     active = torch.arange(len(chart), device=chart.device)
-    for _ in range(_ITERATIONS):
+    for _ in range(iterations):
         step = _newton_step(manifold, chart[active], coords[active])
         inner = Located(chart[active, 1:-1].flatten(), coords[active, 1:-1].flatten(0, 1))
         moved = manifold.move(inner, step.flatten(0, 1))
@@ -142,26 +144,29 @@ class DiscreteGeodesics(NamedTuple):
     points : Tensor, shape (N, SEGMENTS + 1, n)
         Evenly spaced points of them.
     length : Tensor, shape (N,)
-    tangent : Tensor, shape (N, n)
-        Directions at the start, to second order in the chords.
+    tangent, arriving : Tensor, shape (N, n)
+        Directions at the start and at the end, to second order in the chords.
     """
 
     points: Tensor
     length: Tensor
     tangent: Tensor
+    arriving: Tensor
 
 
 def discrete_geodesics(manifold: ChartedManifold, chain: Located) -> DiscreteGeodesics:
     """Relaxed chains, with as many chords as their curvature needs."""
     chain = relax(manifold, chain)
     x = chain_points(manifold, chain)
-    points, length, tangent = x.clone(), x[:, 0, 0].clone(), x[:, 0].clone()
+    points, length = x.clone(), x[:, 0, 0].clone()
+    tangent, arriving = x[:, 0].clone(), x[:, 0].clone()
     rows = torch.arange(len(x), device=x.device)
     for stride in _STRIDES:
         chords = x[:, 1:] - x[:, :-1]
         size = chords.norm(dim=-1)
         points[rows], length[rows] = x[:, ::stride], size.sum(-1)
-        tangent[rows] = 2 * chords[:, 0] - 0.5 * (chords[:, 0] + chords[:, 1])
+        tangent[rows] = 1.5 * chords[:, 0] - 0.5 * chords[:, 1]
+        arriving[rows] = 1.5 * chords[:, -1] - 0.5 * chords[:, -2]
         along = (chords[:, 1:] * chords[:, :-1]).sum(-1)
         bent = (along < math.cos(_LARGEST_TURN) * size[:, 1:] * size[:, :-1]).any(-1)
         if stride == _STRIDES[-1] or not bool(bent.any()):
@@ -169,7 +174,7 @@ def discrete_geodesics(manifold: ChartedManifold, chain: Located) -> DiscreteGeo
         rows, chain = rows[bent], Located(chain.chart[bent], chain.coords[bent])
         chain = relax(manifold, _halved(manifold, chain))
         x = chain_points(manifold, chain)
-    return DiscreteGeodesics(points, length, tangent)
+    return DiscreteGeodesics(points, length, tangent, arriving)
 
 
 def _halved(manifold: ChartedManifold, chain: Located) -> Located:
@@ -193,3 +198,55 @@ def chain_points(manifold: ChartedManifold, chain: Located) -> Tensor:
     n, count, _ = chain.coords.shape
     flat = manifold.decode(chain.coords.flatten(0, 1), chain.chart.flatten()).flatten(1)
     return flat.unflatten(0, (n, count))
+
+
+def chord_length(points: Tensor) -> Tensor:
+    """Sum of the chords of chains (N, M + 1, n), (N,)."""
+    return (points[:, 1:] - points[:, :-1]).norm(dim=-1).sum(-1)
+
+
+def energy_length(points: Tensor) -> Tensor:
+    """Root of M times the sum of squared chords: the length of a chain whose chords are equal.
+
+    Else larger, so that a chain that leaps from one part of the manifold to another is not short.
+    """
+    chords = points[:, 1:] - points[:, :-1]
+    return (chords.square().sum((1, 2)) * chords.shape[1]).sqrt()
+
+
+def distinct(
+    pair: Tensor, points: Tensor, length: Tensor, n_pairs: int, longer: float, apart: float
+) -> tuple[Tensor, Tensor]:
+    """The shortest chain of each pair, and others not much longer and apart from all shorter ones.
+
+    Parameters
+    ----------
+    pair : Tensor, shape (N,)
+        What pair of points each chain belongs to.
+    points : Tensor, shape (N, M + 1, n)
+    length : Tensor, shape (N,)
+    n_pairs : int
+    longer, apart : float
+        In units of the length of the shortest: at most, and more than.
+
+    Returns
+    -------
+    Indices of the chains, and the lengths of the shortest (n_pairs,), infinite where there is none.
+    """
+    shortest = _least(pair, length, n_pairs)
+    left = (length <= longer * shortest[pair]).nonzero().squeeze(-1)
+    kept = []
+    while len(left):
+        least = _least(pair[left], length[left], n_pairs)
+        at_least = left[length[left] == least[pair[left]]]
+        best = pair.new_zeros(n_pairs)
+        best[pair[at_least]] = at_least
+        chosen = best[pair[left]]
+        kept.append(left[chosen == left])
+        gap = (points[left] - points[chosen]).norm(dim=-1).amax(-1)
+        left = left[(gap > apart * shortest[pair[left]]) & (chosen != left)]
+    return torch.cat([pair[:0], *kept]), shortest
+
+
+def _least(pair: Tensor, value: Tensor, n_pairs: int) -> Tensor:
+    return value.new_full((n_pairs,), torch.inf).scatter_reduce(0, pair, value, "amin")
