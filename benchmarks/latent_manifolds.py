@@ -79,13 +79,15 @@ def simplex(manifold: lm.PymanoptManifold, point: np.ndarray) -> list[np.ndarray
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--starts", type=int, default=10)
+    parser.add_argument("--spaces", nargs="*", default=["sphere", "SO(3)"])
     parser.add_argument("--optimizers", nargs="*", help="names of classes; all by default")
     options = parser.parse_args()
     console = Console(width=100)
     table = Table(
         "immersion of", "optimizer", "at a minimum", "at the nearest", "iterations", "seconds"
     )
-    for name, model in (("sphere", sphere_model()), ("SO(3)", rotation_model())):
+    for name in options.spaces:
+        model = {"sphere": sphere_model, "SO(3)": rotation_model}[name]()
         # The derivative-free optimizers take logarithms by the thousand: those of the ambient space.
         manifold = lm.PymanoptManifold(model.immersion_, distance="chordal", seed=0)
         atlas = manifold.atlas
