@@ -106,7 +106,7 @@ def main() -> None:
         for optimizer in (
             SteepestDescent(verbosity=0), ConjugateGradient(verbosity=0, beta_rule="PolakRibiere"),
             TrustRegions(verbosity=0), ParticleSwarm(verbosity=0, population_size=40, max_iterations=100),
-            NelderMead(verbosity=0, max_iterations=1000),
+            NelderMead(verbosity=0, max_iterations=3000, max_cost_evaluations=6000),
         ):  # fmt: skip
             if options.optimizers and type(optimizer).__name__ not in options.optimizers:
                 continue
