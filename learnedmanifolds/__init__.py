@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from learnedmanifolds.inverse import InverseProblem, compare, operators, solve, solve_batch
     from learnedmanifolds.io import load
     from learnedmanifolds.manifolds import PymanoptManifold
-    from learnedmanifolds.models import ManifoldVAE, MixtureVAE, pretrained
+    from learnedmanifolds.models import DiffusionVAE, ManifoldVAE, MixtureVAE, pretrained
 
 __version__ = "0.1.0"
 
 # Heavy packages (pymanopt, Lightning, scikit-learn) are imported when a name is first used.
 _HOMES = {
     "Atlas": "learnedmanifolds.atlas",
+    "DiffusionVAE": "learnedmanifolds.models",
     "GeomstatsManifold": "learnedmanifolds.manifolds",
     "GeooptManifold": "learnedmanifolds.manifolds",
     "Immersion": "learnedmanifolds.immersion",
@@ -62,6 +63,7 @@ _HOMES = {
 
 __all__ = [
     "Atlas",
+    "DiffusionVAE",
     "GeomstatsManifold",
     "GeooptManifold",
     "Immersion",

@@ -1,5 +1,6 @@
 """Generative models whose decoders are charts: losses, training on Lightning, estimators."""
 
+from learnedmanifolds.models.diffusion_vae import DiffusionVAE
 from learnedmanifolds.models.manifold_vae import ManifoldVAE
 from learnedmanifolds.models.mixture_vae import MixtureVAE
 from learnedmanifolds.models.recipes import (
@@ -16,6 +17,7 @@ from learnedmanifolds.models.training import Schedule
 __all__ = [
     "RECIPES",
     "Candidate",
+    "DiffusionVAE",
     "ManifoldVAE",
     "MixtureVAE",
     "Recipe",

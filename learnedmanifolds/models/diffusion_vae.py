@@ -1,0 +1,276 @@
+"""Variational diffusion autoencoder: one step of the diffusion on the data, learned."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import torch
+from sklearn.base import clone
+from torch import Tensor, nn
+
+from learnedmanifolds._check import ArrayLike, as_tensor, integer, one_of, positive
+from learnedmanifolds._random import seeded
+from learnedmanifolds.diffusion import DiffusionMap, SpectralNet
+from learnedmanifolds.diffusion.graph import build_graph
+from learnedmanifolds.models.diffusion_vae_fitted import FittedDiffusionVAE
+from learnedmanifolds.models.diffusion_vae_network import (
+    DiffusionVAENetwork,
+    data_spread,
+    nearly_linear_decoder,
+)
+from learnedmanifolds.models.diffusion_vae_steps import (
+    DiffusionSteps,
+    NeighbourSteps,
+    StepRule,
+    mean_variance,
+)
+from learnedmanifolds.models.diffusion_vae_training import (
+    STEPS_PER_EPOCH,
+    DiffusionVAETraining,
+    nearest_other,
+)
+from learnedmanifolds.models.seeds import start_seeds
+from learnedmanifolds.models.trainer import run_training
+
+_COMPONENTS = 8
+
+
+class DiffusionVAE(FittedDiffusionVAE):
+    """Generate data of unknown topology by a random walk that follows the diffusion on them.
+
+    With psi the coordinates of a diffusion map, a step from x draws z' from
+    q(z' | x) = N(m(x), C(x)), C = V diag(e^2h) V^T, V and h networks of psi(x), and decodes it. Training
+    lets the decoder hit the data point whose psi is nearest to z', and keeps q near a prior
+    N(m(x), S(x)) that knows the neighbourhood of x, by their exact divergence.
+
+    Parameters
+    ----------
+    n_components : int, optional
+        D; by default that of ``diffusion``, or 8. psi must tell all data apart: a circle takes 2, a
+        torus 5 and, to be nearly linear in psi, 12.
+    diffusion : DiffusionMap or SpectralNet, optional
+        Copied and fitted anew; a `DiffusionMap` by default.
+    step : {"neighbors", "diffusion"}
+        The paper's prior, m = psi(x) and S = alpha (Sigma* + floor) with Sigma* the covariance of the
+        k points nearest to psi(x); or m and S those of psi after ``alpha`` steps of the diffusion's own
+        walk. The first is stationary at the density q^(2/d) on a manifold of dimension d, for q the
+        density of the data; the second, for a diffusion map of alpha = 1, at the uniform one.
+    n_neighbors : int
+        k, of "neighbors".
+    alpha : float
+        Scale of S for "neighbors"; an integer, the number of steps, for "diffusion". Long steps
+        forget their start sooner, and average out the decoder's errors; short ones stay closer to
+        the data.
+    regularization : float
+        The floor of S, over the mean of its diagonal over all data. S is singular without.
+    decoder : nn.Module, optional
+        Coordinates of unit variance (N, D) -> (N, *ambient_shape); copied, then trained. By
+        default dense layers, or convolutions for images, beside a linear map.
+    hidden : tuple of int
+        Widths of the layers of V, h and the default decoder.
+    noise_std : float, optional
+        c of the likelihood N(decoder(z'), c^2 I), in the units of the data. By default training
+        takes the data's root mean square spread (c = 1 for standardised data, the paper's choice), and
+        `noise_std_` is then the c of the largest bound.
+    max_steps, batch_size : int
+        Steps of Adam, and points a step.
+    learning_rate : float
+        It falls to zero as a cosine.
+    checkpoint_dir : str or Path, optional
+        Folder for checkpoints, from which `fit` resumes; a new one for new data or parameters.
+    accelerator : str
+        Passed to Lightning: "auto" takes a GPU if there is one.
+    verbose : bool
+        Whether to show a progress bar.
+    random_state : int, optional
+        The same seed gives the same weights on one machine.
+
+    Attributes
+    ----------
+    diffusion_ : DiffusionMap or SpectralNet
+    network_ : DiffusionVAENetwork
+    noise_std_ : float
+        Of the likelihood, in the units of the data.
+    history_ : dict
+        Steps, losses (minus the bound) and divergences, in nats a data point.
+    n_features_in_ : int
+
+    References
+    ----------
+    Li, Lindenbaum, Cheng, Cloninger, Variational diffusion autoencoders with random walk sampling,
+    ECCV 2020.
+    """
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        diffusion: DiffusionMap | SpectralNet | None = None,
+        step: str = "neighbors",
+        n_neighbors: int = 16,
+        alpha: float = 1.0,
+        regularization: float = 0.1,
+        decoder: nn.Module | None = None,
+        hidden: Sequence[int] = (128, 128),
+        noise_std: float | None = None,
+        max_steps: int = 5000,
+        batch_size: int = 256,
+        learning_rate: float = 5e-3,
+        checkpoint_dir: str | Path | None = None,
+        accelerator: str = "auto",
+        verbose: bool = False,
+        random_state: int | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.diffusion = diffusion
+        self.step = step
+        self.n_neighbors = n_neighbors
+        self.alpha = alpha
+        self.regularization = regularization
+        self.decoder = decoder
+        self.hidden = hidden
+        self.noise_std = noise_std
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.checkpoint_dir = checkpoint_dir
+        self.accelerator = accelerator
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, x: ArrayLike, y: object = None) -> Self:
+        """Fit the diffusion map, then the networks, to data (N, *ambient_shape); y is ignored.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is not finite, has too few points for the neighbours or components, or falls into
+            several connected components; if a parameter is out of range or of the wrong type.
+        RuntimeError
+            If the loss becomes NaN or infinite.
+        """
+        seed = start_seeds(self.random_state, 1)[0]
+        data = self._check(x)
+        train = data.float()
+        self.diffusion_ = self._new_diffusion().fit(data.double())
+        psi = self.diffusion_.embedding_
+        rule = self._rule_of(data.double(), psi)
+        law = rule.law(None, psi)
+        psi = psi.float()
+        noise_std = data_spread(train) if self.noise_std is None else float(self.noise_std)
+        module = DiffusionVAETraining(
+            self._new_network(train, psi, mean_variance(law.covariance) ** 0.5, seed),
+            train,
+            psi,
+            law,
+            rule.start,
+            noise_std=noise_std,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            max_steps=self.max_steps,
+            seed=seed,
+        )
+        run_training(
+            module,
+            steps_per_epoch=STEPS_PER_EPOCH,
+            max_steps=self.max_steps,
+            accelerator=self.accelerator,
+            verbose=self.verbose,
+            folder=self.checkpoint_dir,
+        )
+        self.history_ = module.history
+        self._keep(module.network, train, psi, rule)
+        self.noise_std_ = self._residual(seed) if self.noise_std is None else noise_std
+        return self
+
+    def _check(self, x: ArrayLike) -> Tensor:
+        """Check the parameters; return the data."""
+        data = as_tensor(x, "x", allow_empty=False).detach().cpu()
+        if data.dim() < 2:
+            raise ValueError(f"x must have shape (N, *ambient_shape), got {tuple(data.shape)}.")
+        if self.n_components is not None:
+            integer(self.n_components, "n_components", minimum=1)
+        for name in ("max_steps", "batch_size"):
+            integer(getattr(self, name), name, minimum=1)
+        for name in ("alpha", "regularization", "learning_rate"):
+            positive(getattr(self, name), name)
+        if one_of(self.step, "step", ("neighbors", "diffusion")) == "neighbors":
+            near = integer(self.n_neighbors, "n_neighbors", minimum=2)
+            if near >= len(data):
+                raise ValueError(
+                    f"n_neighbors must be less than the number of points, got {near} neighbours of "
+                    f"{len(data)} points."
+                )
+        elif float(self.alpha) != int(self.alpha):
+            raise ValueError(
+                f"alpha must be a whole number of steps for step='diffusion', got {self.alpha}."
+            )
+        if not isinstance(self.decoder, nn.Module | None):
+            raise TypeError(f"decoder must be a torch module, got {type(self.decoder).__name__}.")
+        if not isinstance(self.hidden, Sequence) or not self.hidden:
+            raise ValueError(f"hidden must hold at least one width, got {self.hidden!r}.")
+        for width in self.hidden:
+            integer(width, "hidden", minimum=1)
+        if self.noise_std is not None:
+            positive(self.noise_std, "noise_std")
+        return data
+
+    def _new_diffusion(self) -> DiffusionMap | SpectralNet:
+        given = self.diffusion
+        if given is None:
+            found: DiffusionMap | SpectralNet = DiffusionMap(self.n_components or _COMPONENTS)
+        elif not isinstance(given, DiffusionMap | SpectralNet):
+            raise TypeError(
+                f"diffusion must be a DiffusionMap or a SpectralNet, got {type(given).__name__}."
+            )
+        elif isinstance(given, DiffusionMap) and given.metric != "euclidean":
+            raise ValueError("diffusion must take data, got one for metric='precomputed'.")
+        elif self.n_components not in (None, given.n_components):
+            raise ValueError(
+                f"n_components must be that of diffusion, {given.n_components}, or None; got "
+                f"{self.n_components}."
+            )
+        else:
+            found = clone(given)
+        return found
+
+    def _rule_of(self, data: Tensor, psi: Tensor) -> StepRule:
+        if self.step == "neighbors":
+            return NeighbourSteps(psi, self.n_neighbors, float(self.alpha), self.regularization)
+        found = self.diffusion_
+        flat = data.flatten(1).numpy()
+        center = flat.mean(0)
+        if isinstance(found, DiffusionMap):
+            graph = found.graph_
+        else:
+            graph = build_graph(flat - center, found.epsilon_, found.alpha, found.cutoff)
+        return DiffusionSteps(
+            graph, center, psi, found.eigenvalues_, int(self.alpha), self.regularization
+        )
+
+    def _new_network(self, x: Tensor, psi: Tensor, std: float, seed: int) -> DiffusionVAENetwork:
+        with seeded(seed):
+            decoder = copy.deepcopy(self.decoder)
+            if decoder is None:
+                decoder = nearly_linear_decoder(psi, x, tuple(self.hidden))
+            network = DiffusionVAENetwork(decoder, psi, tuple(self.hidden), std)
+        with torch.no_grad():
+            made = network.decoder(psi[:2])
+        if made[0].numel() != x[0].numel() or len(made) != 2:
+            raise ValueError(
+                f"decoder must give points of shape {tuple(x.shape[1:])}, got {tuple(made.shape)} "
+                "for two."
+            )
+        return network
+
+    @torch.no_grad()
+    def _residual(self, seed: int) -> float:
+        """Root mean square of decoder(z') - x' over the data, one draw each."""
+        z = self._draw(self._psi, torch.Generator().manual_seed(seed))
+        own = torch.arange(len(z))
+        target = torch.cat([nearest_other(z[i], self._psi, i) for i in own.split(1024)])
+        miss = self._decode(z) - self._x[target]
+        return max(1e-9, float(miss.square().mean().sqrt()))

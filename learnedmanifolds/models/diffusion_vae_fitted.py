@@ -1,0 +1,167 @@
+"""What a trained variational diffusion autoencoder computes."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, Self
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer
+from learnedmanifolds.diffusion import DiffusionMap, SpectralNet
+from learnedmanifolds.models.diffusion_vae_network import DiffusionVAENetwork
+from learnedmanifolds.models.diffusion_vae_steps import StepRule
+from learnedmanifolds.models.diffusion_vae_training import log_likelihood, nearest_other
+
+_PART = 4096
+"""Points that are evaluated in one call."""
+
+
+class FittedDiffusionVAE(BaseEstimator, abc.ABC):
+    """Coordinates, images, walks, samples and bounds of a trained network on a diffusion map."""
+
+    diffusion_: DiffusionMap | SpectralNet
+    network_: DiffusionVAENetwork
+    history_: dict[str, Any]
+    noise_std_: float
+
+    @abc.abstractmethod
+    def fit(self, x: ArrayLike, y: object = None) -> Self:
+        """Learn from data (N, *ambient_shape)."""
+
+    def _keep(self, network: DiffusionVAENetwork, x: Tensor, psi: Tensor, rule: StepRule) -> None:
+        """Take a network that was trained on these data."""
+        self.network_ = network.eval().requires_grad_(False)
+        self.n_features_in_ = x[0].numel()
+        self._x, self._psi, self._rule = x, psi, rule
+
+    def transform(self, x: ArrayLike) -> Tensor:
+        """Diffusion coordinates psi(x) of data (M, *ambient_shape), (M, D)."""
+        return self.diffusion_.transform(self._data(x))
+
+    def decode(self, z: ArrayLike) -> Tensor:
+        """Mean data (M, *ambient_shape) of points (M, D) of diffusion space."""
+        check_is_fitted(self, "network_")
+        points = as_tensor(z, "z", shape=(None, self._psi.shape[1])).float()
+        return self._decode(points)
+
+    inverse_transform = decode
+
+    def random_walk(
+        self, x: ArrayLike, steps: int = 10, *, seed: int | None = None, noise: bool = False
+    ) -> Tensor:
+        """Walks from data, all at once: x_{t+1} = decoder(z'), z' drawn from q(z' | x_t).
+
+        Parameters
+        ----------
+        x : array, shape (M, *ambient_shape)
+            Starts.
+        steps : int
+        seed : int, optional
+        noise : bool
+            Whether the noise of the likelihood is added to every decoded point.
+
+        Returns
+        -------
+        Tensor, shape (steps + 1, M, *ambient_shape)
+            The starts first.
+        """
+        at = self._data(x).detach()
+        count = integer(steps, "steps", minimum=0)
+        source = generator(seed)
+        path = [at]
+        for _ in range(count):
+            at = self._decode(self._draw(self.diffusion_.transform(at), source))
+            if noise:
+                at = at + self.noise_std_ * torch.randn(at.shape, generator=source)
+            path.append(at)
+        return torch.stack(path)
+
+    def sample(
+        self,
+        n: int,
+        seed: int | None = None,
+        *,
+        steps: int = 10,
+        near: ArrayLike | None = None,
+        noise: bool = False,
+    ) -> Tensor:
+        """Ends of random walks, (n, *ambient_shape).
+
+        Parameters
+        ----------
+        n : int
+        seed : int, optional
+        steps : int
+            Of each walk; at least 1, so that no sample is a data point.
+        near : array, shape (M, *ambient_shape) or *ambient_shape, optional
+            Where walks start: samples like these few points, the more so the fewer the steps. By
+            default at data points; drawn evenly, and for ``step="diffusion"`` by the stationary law
+            of the diffusion.
+        noise : bool
+            See `random_walk`.
+        """
+        check_is_fitted(self, "network_")
+        count, length = integer(n, "n", minimum=1), integer(steps, "steps", minimum=1)
+        source = generator(seed)
+        if near is None:
+            starts, share = self._x, self._rule.start
+        else:
+            given = as_tensor(near, "near", allow_empty=False)
+            if given.shape == self._x.shape[1:]:
+                given = given.unsqueeze(0)
+            starts = as_tensor(given, "near", shape=(None, *self._x.shape[1:])).float()
+            share = torch.ones(len(starts), dtype=torch.float64)
+        pick = torch.multinomial(share, count, replacement=True, generator=source)
+        further = int(torch.randint(2**62, (), generator=source))
+        return self.random_walk(starts[pick], length, seed=further, noise=noise)[-1]
+
+    def covariance(self, x: ArrayLike) -> Tensor:
+        """C(x) of the step from data (M, *ambient_shape), (M, D, D), in squared units of psi."""
+        with torch.no_grad():
+            return self.network_.step(self.transform(x)).covariance
+
+    @torch.no_grad()
+    def elbo(self, x: ArrayLike, n: int = 1, seed: int | None = None) -> Tensor:
+        """E_q[log p(x' | z')] - KL(q || p) of data (M, *ambient_shape), (M,) nats, from n draws.
+
+        x' is the data point of `fit` nearest to z', and the likelihood's noise is `noise_std_`.
+        """
+        data = self._data(x)
+        count, source = integer(n, "n", minimum=1), generator(seed)
+        parts = []
+        for part in data.split(_PART):
+            psi = self.diffusion_.transform(part)
+            precision, log_det = self._rule.law(part.flatten(1), psi).inverse()
+            divergence = self.network_.step(psi).divergence(precision.float(), log_det.float())
+            fit = torch.zeros(len(part))
+            for _ in range(count):
+                z = self._draw(psi, source)
+                target = self._x[nearest_other(z, self._psi)]
+                miss = (self._decode(z) - target).flatten(1)
+                fit += log_likelihood(miss, self.noise_std_) / count
+            parts.append(fit - divergence)
+        return torch.cat(parts) if parts else data.new_zeros(0)
+
+    def score(self, x: ArrayLike, y: object = None) -> float:
+        """Mean `elbo` in nats from 10 draws with a fixed seed; larger is better."""
+        return float(self.elbo(x, 10, seed=0).mean())
+
+    @torch.no_grad()
+    def _draw(self, psi: Tensor, source: torch.Generator) -> Tensor:
+        """Points z' of q(z' | x) for x with coordinates (M, D)."""
+        noise = torch.randn(psi.shape, generator=source)
+        return self._rule.mean(psi) + self.network_.step(psi).draw(noise)
+
+    @torch.no_grad()
+    def _decode(self, z: Tensor) -> Tensor:
+        shape = tuple(self._x.shape[1:])
+        parts = [self.network_.decoder(part).reshape(-1, *shape) for part in z.split(_PART)]
+        return torch.cat(parts)
+
+    def _data(self, x: ArrayLike) -> Tensor:
+        check_is_fitted(self, "network_")
+        return as_tensor(x, "x", shape=(None, *self._x.shape[1:])).detach().float()

@@ -1,0 +1,181 @@
+"""Covariances of steps in diffusion space, and the decoder of a variational diffusion autoencoder."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from learnedmanifolds.charts.jet import JetRule
+from learnedmanifolds.charts.taylor import can_push, push
+from learnedmanifolds.models.networks import default_decoder, default_encoder
+
+# Of the last layer of a decoder beside its linear part: it starts nearly linear.
+_START = 0.1
+
+
+class Step(NamedTuple):
+    """Gaussian steps N(0, V diag(e^2h) V^T) in diffusion space.
+
+    Attributes
+    ----------
+    frame : Tensor, shape (N, D, D)
+        V, orthogonal.
+    log_std : Tensor, shape (N, D)
+        h, standard deviations along the columns of V, in logarithms.
+    """
+
+    frame: Tensor
+    log_std: Tensor
+
+    @property
+    def covariance(self) -> Tensor:
+        """C = V diag(e^2h) V^T, (N, D, D)."""
+        half = self.frame * self.log_std.exp().unsqueeze(-2)
+        return half @ half.mT
+
+    def draw(self, noise: Tensor) -> Tensor:
+        """Steps V diag(e^h) noise, (N, D), of standard normal noise (N, D)."""
+        return (self.frame @ (self.log_std.exp() * noise).unsqueeze(-1)).squeeze(-1)
+
+    def divergence(self, precision: Tensor, log_det: Tensor) -> Tensor:
+        """KL(N(m, C) || N(m, S)) in nats, (N,), of one mean m; S given by S^-1 and log |S|.
+
+        1/2 [tr(S^-1 C) - D + log(|S| / |C|)].
+        """
+        # The columns of V through S^-1; their lengths through C.
+        through = (self.frame * (precision @ self.frame)).sum(-2)
+        trace = (through * (2 * self.log_std).exp()).sum(-1)
+        return 0.5 * (trace - self.log_std.shape[-1] + log_det) - self.log_std.sum(-1)
+
+
+class DiffusionVAENetwork(nn.Module):
+    """C(psi) and the decoder; both take the coordinates divided by their spread.
+
+    Parameters
+    ----------
+    decoder : nn.Module
+        Coordinates of unit variance (N, D) -> (N, *ambient_shape).
+    psi : Tensor, shape (N, D)
+        Diffusion coordinates of the data.
+    hidden : tuple of int
+        Widths of the networks of V and h.
+    std : float
+        Standard deviation of the steps of untrained networks.
+    """
+
+    def __init__(
+        self, decoder: nn.Module, psi: Tensor, hidden: tuple[int, ...], std: float
+    ) -> None:
+        super().__init__()
+        mean, spread = psi.mean(0), psi.std(0, correction=0)
+        self.scaling = Rescale(1 / spread, -mean / spread)
+        d = psi.shape[1]
+        self.frame = default_encoder((d,), d * d, hidden)
+        self.log_std = default_encoder((d,), d, hidden)
+        parts = decoder if isinstance(decoder, nn.Sequential) else (decoder,)
+        self.decoder = nn.Sequential(self.scaling, *parts)
+        with torch.no_grad():
+            # Orthonormal bases of nearly singular matrices have huge derivatives: start from I.
+            self.frame[-1].get_parameter("bias").copy_(torch.eye(d).flatten())
+            self.log_std[-1].get_parameter("bias").fill_(math.log(std))
+
+    def step(self, psi: Tensor) -> Step:
+        """Steps from points with coordinates (N, D)."""
+        scaled = self.scaling(psi)
+        square = self.frame(scaled).unflatten(-1, (psi.shape[-1], psi.shape[-1]))
+        return Step(torch.linalg.qr(square).Q, self.log_std(scaled))
+
+
+class Rescale(nn.Module):
+    """x -> scale x + shift, entry by entry, fixed."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, scale: Tensor, shift: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Values (N, ...) of (N, ...)."""
+        return torch.addcmul(self.shift, self.scale, x)
+
+    def can_push(self) -> bool:
+        """See `TaylorModule.can_push`."""
+        return True
+
+    def push(self, rows: Tensor, rule: JetRule) -> Tensor:
+        """See `TaylorModule.push`."""
+        return rule.shift(self.scale.flatten() * rows, self.shift.view(1, -1))
+
+
+class NearlyLinear(nn.Module):
+    """A linear map plus a network that starts small.
+
+    Diffusion coordinates are nearly linear functions of the data, or the other way round, wherever
+    the data are themselves an embedding of low frequencies: circles, spheres, tori. The network then
+    has only the rest to learn.
+
+    Parameters
+    ----------
+    network : nn.Sequential, (N, D) -> (N, *ambient_shape)
+        Its last affine layer is made small.
+    inputs : Tensor, shape (N, D)
+    outputs : Tensor, shape (N, *ambient_shape)
+        The linear map starts as the one of least squares between them.
+    """
+
+    def __init__(self, network: nn.Sequential, inputs: Tensor, outputs: Tensor) -> None:
+        super().__init__()
+        shape = tuple(outputs.shape[1:])
+        self.network = network
+        linear = nn.utils.skip_init(nn.Linear, inputs.shape[1], math.prod(shape))
+        self.linear = nn.Sequential(linear, nn.Unflatten(1, shape))
+        with torch.no_grad():
+            ones = torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1).double()
+            map_ = torch.linalg.lstsq(ones, outputs.flatten(1).double()).solution
+            linear.weight.copy_(map_[:-1].T)
+            linear.bias.copy_(map_[-1])
+            last = [m for m in network if isinstance(m, nn.Linear | nn.ConvTranspose2d)][-1]
+            for name in ("weight", "bias"):
+                last.get_parameter(name).mul_(_START)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Points (N, *ambient_shape) of (N, D)."""
+        return self.linear(z) + self.network(z)
+
+    def can_push(self) -> bool:
+        """See `TaylorModule.can_push`."""
+        return can_push(self.network)
+
+    def push(self, rows: Tensor, rule: JetRule) -> Tensor:
+        """See `TaylorModule.push`."""
+        shape = (rows.shape[-1],)
+        return push(self.linear, rows, rule, shape) + push(self.network, rows, rule, shape)
+
+
+def nearly_linear_decoder(psi: Tensor, x: Tensor, hidden: tuple[int, ...]) -> nn.Sequential:
+    """A decoder of coordinates of unit variance that starts as the linear regression of x on psi.
+
+    Parameters
+    ----------
+    psi : Tensor, shape (N, D)
+    x : Tensor, shape (N, *ambient_shape)
+    hidden : tuple of int
+    """
+    shape = tuple(x.shape[1:])
+    spread = data_spread(x)
+    mean = x.mean(0)
+    network = default_decoder(psi.shape[1], shape, tuple(reversed(hidden)))
+    scaled = (psi - psi.mean(0)) / psi.std(0, correction=0)
+    body = NearlyLinear(network, scaled, (x - mean) / spread)
+    return nn.Sequential(body, Rescale(torch.as_tensor(spread), mean))
+
+
+def data_spread(x: Tensor) -> float:
+    """Root mean square of the data's entries about their means; positive."""
+    return max(1e-12, float((x - x.mean(0)).square().mean().sqrt()))
