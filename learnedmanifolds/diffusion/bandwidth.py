@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from sklearn.metrics import pairwise_distances
+
+from learnedmanifolds.diffusion.neighbors import DataDistances
 
 # Points whose distances to all the data are looked at.
 _ROWS = 500
@@ -89,21 +89,21 @@ class Bandwidth:
     slope: np.ndarray
 
 
-def sample_distances(x: np.ndarray, precomputed: bool = False) -> DistanceSample:
-    """Distances of randomly chosen rows of (N, n), or of a distance matrix (N, N), to all points.
+def sample_distances(distances: DataDistances) -> DistanceSample:
+    """Distances of randomly chosen data to all.
 
     Raises
     ------
     ValueError
         If all points coincide.
     """
-    size = len(x)
+    size = len(distances)
     rows = np.random.default_rng(0).permutation(size)[:_ROWS]
     n_bins = round((_HIGHEST - _LOWEST) / _BIN)
     counts = np.zeros(n_bins)
     zeros, unit = 0, 0.0
     for part in np.array_split(rows, max(1, len(rows) * size // 2**22)):
-        distance: Any = x[part] if precomputed else pairwise_distances(x[part], x)
+        distance = distances.rows(part)
         positive = distance[distance > 0]
         zeros += distance.size - positive.size
         unit = unit or float(distance.mean())

@@ -16,6 +16,7 @@ from learnedmanifolds._check import ArrayLike, as_tensor, integer, non_negative,
 from learnedmanifolds.diffusion.bandwidth import choose_bandwidth, sample_distances
 from learnedmanifolds.diffusion.figures import draw
 from learnedmanifolds.diffusion.graph import KernelGraph, build_graph
+from learnedmanifolds.diffusion.neighbors import DataDistances
 from learnedmanifolds.diffusion.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class DiffusionEmbedding(TransformerMixin, BaseEstimator, abc.ABC):
     n_components: int
     epsilon: float | None
     alpha: float
+    local_scale: int | None
     n_neighbors: int | None
     cutoff: float
     t: float
@@ -79,8 +81,8 @@ class DiffusionEmbedding(TransformerMixin, BaseEstimator, abc.ABC):
             # Distances are differences of squares, which lose digits far from the origin.
             self._center = flat.mean(0)
             flat = flat - self._center
-        sample = sample_distances(flat, precomputed)
-        self.bandwidth_ = choose_bandwidth(sample, near, cutoff, epsilon)
+        distances = DataDistances(flat, self.local_scale, precomputed)
+        self.bandwidth_ = choose_bandwidth(sample_distances(distances), near, cutoff, epsilon)
         self.epsilon_, self.dimension_ = self.bandwidth_.epsilon, self.bandwidth_.dimension
         low, high = self.bandwidth_.linear
         if epsilon is None and self.epsilon_ < 0.99 * low:
@@ -91,7 +93,7 @@ class DiffusionEmbedding(TransformerMixin, BaseEstimator, abc.ABC):
                 UserWarning,
                 stacklevel=3,
             )
-        graph = build_graph(flat, self.epsilon_, alpha, cutoff, precomputed)
+        graph = build_graph(distances, self.epsilon_, alpha, cutoff)
         return data, graph
 
     def _check_parameters(self, size: int) -> tuple[int, float, float | None, float]:
@@ -111,6 +113,12 @@ class DiffusionEmbedding(TransformerMixin, BaseEstimator, abc.ABC):
             raise ValueError(f"cutoff must be in (0, 1), got {cutoff}.")
         non_negative(self.t, "t")
         epsilon = None if self.epsilon is None else positive(self.epsilon, "epsilon")
+        if self.local_scale is not None:
+            scale = integer(self.local_scale, "local_scale", minimum=2)
+            if scale > size:
+                raise ValueError(
+                    f"local_scale must be at most the number of points, got {scale} of {size}."
+                )
         if self.n_neighbors is None:
             return min(size - 1, max(1, _ENTRIES // size)), cutoff, epsilon, alpha
         near = integer(self.n_neighbors, "n_neighbors", minimum=1)

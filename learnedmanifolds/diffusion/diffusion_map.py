@@ -36,6 +36,13 @@ class DiffusionMap(DiffusionEmbedding):
         (`choose_bandwidth`).
     alpha : float
         Exponent of the density normalisation, in [0, 1].
+    local_scale : int, optional
+        k. Distances are then measured in local units, over the root of the product of what they are
+        from both points to the k-th nearest data, each point its own first: for data whose outliers a
+        kernel of one width does not reach, such as images. Steps of the walk are longer where data are
+        sparse; in the limit its generator is div(q r^2 grad f) / q, q the density of the data, r the
+        unit, for any alpha that leaves the nearly constant degrees alone, and q its stationary law. 7
+        to 20 are usual.
     n_neighbors : int, optional
         Mean number of points within the reach of the kernel, at most: it bounds memory and time, and
         a chosen epsilon is lowered to it. By default 2^24 / N, a kernel of 200 MB. The reach is
@@ -83,6 +90,7 @@ class DiffusionMap(DiffusionEmbedding):
         *,
         epsilon: float | None = None,
         alpha: float = 1.0,
+        local_scale: int | None = None,
         n_neighbors: int | None = None,
         t: float = 1.0,
         cutoff: float = 1e-5,
@@ -91,6 +99,7 @@ class DiffusionMap(DiffusionEmbedding):
         self.n_components = n_components
         self.epsilon = epsilon
         self.alpha = alpha
+        self.local_scale = local_scale
         self.n_neighbors = n_neighbors
         self.t = t
         self.cutoff = cutoff

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array, identity
 from scipy.sparse.csgraph import connected_components
-from sklearn.neighbors import NearestNeighbors
 
-# Rows of a neighbour search: few enough that the answers take tens of megabytes.
-_ROWS = 4096
+from learnedmanifolds.diffusion.neighbors import DataDistances
+
 _FAR_ROWS = 256
 
 
@@ -29,7 +27,7 @@ class KernelGraph:
     density : ndarray, shape (N,)
         q, the sums of the rows of the kernel before the normalisation.
     epsilon, alpha, radius : float
-    search : NearestNeighbors
+    distances : DataDistances
     """
 
     weights: csr_array
@@ -38,7 +36,7 @@ class KernelGraph:
     epsilon: float
     alpha: float
     radius: float
-    search: NearestNeighbors
+    distances: DataDistances
 
     @property
     def stationary(self) -> np.ndarray:
@@ -56,13 +54,13 @@ class KernelGraph:
         x : ndarray, shape (M, n)
             Or distances to the data, (M, N), of a graph made from distances.
         """
-        nearest = self.search.kneighbors(x, n_neighbors=1)[0][:, 0]
+        nearest = self.distances.closest(x)
         order = np.argsort(nearest)
         rows, columns, values = [], [], []
         scale = self.density**-self.alpha
         for part in np.array_split(order, max(1, math.ceil(len(x) / _FAR_ROWS))):
             reach = math.sqrt(float(nearest[part[-1]]) ** 2 + self.radius**2) if len(part) else 0.0
-            for start, count, index, distance in _within(self.search, x[part], reach):
+            for start, count, index, distance in self.distances.within(x[part], reach):
                 row = np.repeat(part[start : start + len(count)], count)
                 further = distance**2 - nearest[row] ** 2
                 kept = further <= self.radius**2
@@ -77,21 +75,20 @@ class KernelGraph:
 
 
 def build_graph(
-    x: np.ndarray, epsilon: float, alpha: float, cutoff: float, precomputed: bool = False
+    distances: DataDistances, epsilon: float, alpha: float, cutoff: float
 ) -> KernelGraph:
-    """Join points (N, n), or points of a distance matrix (N, N), where the kernel is above the cutoff.
+    """Join data where the kernel is above the cutoff.
 
     Raises
     ------
     ValueError
         If the graph is not connected.
     """
-    size = len(x)
+    size = len(distances)
     radius = math.sqrt(-4 * epsilon * math.log(cutoff))
-    search = NearestNeighbors(metric="precomputed" if precomputed else "euclidean").fit(x)
     indices, values = [], []
     counts = np.zeros(size, dtype=np.int64)
-    for start, count, index, distance in _within(search, x, radius):
+    for start, count, index, distance in distances.within(None, radius):
         row = np.repeat(np.arange(start, start + len(count)), count)
         # Of each pair once: both directions of a search may round differently.
         upper = index > row
@@ -105,17 +102,8 @@ def build_graph(
     density = np.asarray(weights.sum(1))
     if alpha:
         _scale(weights, density**-alpha)
-    return KernelGraph(weights, np.asarray(weights.sum(1)), density, epsilon, alpha, radius, search)
-
-
-def _within(
-    search: NearestNeighbors, x: np.ndarray, radius: float
-) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    """First row, numbers of neighbours, and their indices and distances, of a few rows at a time."""
-    for start in range(0, len(x), _ROWS):
-        distances, indices = search.radius_neighbors(x[start : start + _ROWS], radius)
-        count = np.array([len(index) for index in indices])
-        yield start, count, np.concatenate(indices), np.concatenate(distances)
+    degree = np.asarray(weights.sum(1))
+    return KernelGraph(weights, degree, density, epsilon, alpha, radius, distances)
 
 
 def _scale(weights: csr_array, factor: np.ndarray) -> None:

@@ -32,7 +32,7 @@ class SpectralNet(DiffusionEmbedding):
     Parameters
     ----------
     n_components : int
-    epsilon, alpha, n_neighbors, t, cutoff
+    epsilon, alpha, local_scale, n_neighbors, t, cutoff
         Of the kernel and the coordinates; see `DiffusionMap`.
     hidden : tuple of int
         Widths of the dense layers; images whose sides are multiples of 4 from 16 on go through
@@ -73,6 +73,7 @@ class SpectralNet(DiffusionEmbedding):
         *,
         epsilon: float | None = None,
         alpha: float = 1.0,
+        local_scale: int | None = None,
         n_neighbors: int | None = None,
         t: float = 1.0,
         cutoff: float = 1e-5,
@@ -88,6 +89,7 @@ class SpectralNet(DiffusionEmbedding):
         self.n_components = n_components
         self.epsilon = epsilon
         self.alpha = alpha
+        self.local_scale = local_scale
         self.n_neighbors = n_neighbors
         self.t = t
         self.cutoff = cutoff

@@ -15,10 +15,12 @@ from learnedmanifolds._check import ArrayLike, as_tensor, integer, one_of, posit
 from learnedmanifolds._random import seeded
 from learnedmanifolds.diffusion import DiffusionMap, SpectralNet
 from learnedmanifolds.diffusion.graph import build_graph
+from learnedmanifolds.diffusion.neighbors import DataDistances
 from learnedmanifolds.models.diffusion_vae_fitted import FittedDiffusionVAE
 from learnedmanifolds.models.diffusion_vae_network import (
     DiffusionVAENetwork,
     data_spread,
+    local_scale,
     nearly_linear_decoder,
 )
 from learnedmanifolds.models.diffusion_vae_steps import (
@@ -41,10 +43,11 @@ _COMPONENTS = 8
 class DiffusionVAE(FittedDiffusionVAE):
     """Generate data of unknown topology by a random walk that follows the diffusion on them.
 
-    With psi the coordinates of a diffusion map, a step from x draws z' from
-    q(z' | x) = N(m(x), C(x)), C = V diag(e^2h) V^T, V and h networks of psi(x), and decodes it. Training
-    lets the decoder hit the data point whose psi is nearest to z', and keeps q near a prior
-    N(m(x), S(x)) that knows the neighbourhood of x, by their exact divergence.
+    With psi the coordinates of a diffusion map, in units in which ways to neighbours are as long in psi
+    as in the data, a step from x draws z' from q(z' | x) = N(m(x), C(x)) and decodes it; C is a full
+    covariance, its Cholesky factor a network of psi(x). Training lets the decoder hit the data point
+    whose psi is nearest to z', and keeps q near a prior N(m(x), S(x)) that knows the neighbourhood
+    of x, by their exact divergence.
 
     Parameters
     ----------
@@ -52,25 +55,28 @@ class DiffusionVAE(FittedDiffusionVAE):
         D; by default that of ``diffusion``, or 8. psi must tell all data apart: a circle takes 2, a
         torus 5 and, to be nearly linear in psi, 12.
     diffusion : DiffusionMap or SpectralNet, optional
-        Copied and fitted anew; a `DiffusionMap` by default.
-    step : {"neighbors", "diffusion"}
-        The paper's prior, m = psi(x) and S = alpha (Sigma* + floor) with Sigma* the covariance of the
-        k points nearest to psi(x); or m and S those of psi after ``alpha`` steps of the diffusion's own
-        walk. The first is stationary at the density q^(2/d) on a manifold of dimension d, for q the
-        density of the data; the second, for a diffusion map of alpha = 1, at the uniform one.
+        Copied and fitted anew; a `DiffusionMap` by default. For images take a `SpectralNet`: decoded
+        images are near no datum, and there the extension of a `DiffusionMap` tends to the mean.
+    step : {"diffusion", "neighbors"}
+        Mean and covariance of the prior: those of psi after ``alpha`` steps of the diffusion's own
+        walk, for which the random walk is stationary at the uniform distribution of the
+        manifold if the diffusion map has alpha = 1, whatever the density of the data. Or the paper's,
+        m = psi(x) and S = alpha Sigma* with Sigma* the covariance of the k points nearest to
+        psi(x): its steps are short where data are dense, and for data of density q on a manifold of
+        dimension d it is stationary at q^(2/d).
     n_neighbors : int
         k, of "neighbors".
     alpha : float
-        Scale of S for "neighbors"; an integer, the number of steps, for "diffusion". Long steps
-        forget their start sooner, and average out the decoder's errors; short ones stay closer to
-        the data.
+        An integer, the number of steps, for "diffusion"; the scale of S for "neighbors". With more
+        of it walks forget their start sooner, and the decoder's errors, which make short steps drift,
+        weigh less; with less, samples are nearer to the manifold.
     regularization : float
-        The floor of S, over the mean of its diagonal over all data. S is singular without.
+        What is added to the diagonal of S, over its mean; S is singular without.
     decoder : nn.Module, optional
         Coordinates of unit variance (N, D) -> (N, *ambient_shape); copied, then trained. By
         default dense layers, or convolutions for images, beside a linear map.
     hidden : tuple of int
-        Widths of the layers of V, h and the default decoder.
+        Widths of the layers of the network of C and of the default decoder.
     noise_std : float, optional
         c of the likelihood N(decoder(z'), c^2 I), in the units of the data. By default training
         takes the data's root mean square spread (c = 1 for standardised data, the paper's choice), and
@@ -79,6 +85,8 @@ class DiffusionVAE(FittedDiffusionVAE):
         Steps of Adam, and points a step.
     learning_rate : float
         It falls to zero as a cosine.
+    dim : int, optional
+        Dimension of `immersion_`; by default the diffusion map's estimate.
     checkpoint_dir : str or Path, optional
         Folder for checkpoints, from which `fit` resumes; a new one for new data or parameters.
     accelerator : str
@@ -92,11 +100,15 @@ class DiffusionVAE(FittedDiffusionVAE):
     ----------
     diffusion_ : DiffusionMap or SpectralNet
     network_ : DiffusionVAENetwork
+    immersion_ : Atlas
+        The image of the diffusion embedding under the decoder, float32.
+    scale_ : float
+        psi over the coordinates of ``diffusion_``.
     noise_std_ : float
         Of the likelihood, in the units of the data.
     history_ : dict
         Steps, losses (minus the bound) and divergences, in nats a data point.
-    n_features_in_ : int
+    dim_, n_features_in_ : int
 
     References
     ----------
@@ -109,7 +121,7 @@ class DiffusionVAE(FittedDiffusionVAE):
         n_components: int | None = None,
         *,
         diffusion: DiffusionMap | SpectralNet | None = None,
-        step: str = "neighbors",
+        step: str = "diffusion",
         n_neighbors: int = 16,
         alpha: float = 1.0,
         regularization: float = 0.1,
@@ -119,6 +131,7 @@ class DiffusionVAE(FittedDiffusionVAE):
         max_steps: int = 5000,
         batch_size: int = 256,
         learning_rate: float = 5e-3,
+        dim: int | None = None,
         checkpoint_dir: str | Path | None = None,
         accelerator: str = "auto",
         verbose: bool = False,
@@ -136,6 +149,7 @@ class DiffusionVAE(FittedDiffusionVAE):
         self.max_steps = max_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.dim = dim
         self.checkpoint_dir = checkpoint_dir
         self.accelerator = accelerator
         self.verbose = verbose
@@ -157,6 +171,8 @@ class DiffusionVAE(FittedDiffusionVAE):
         train = data.float()
         self.diffusion_ = self._new_diffusion().fit(data.double())
         psi = self.diffusion_.embedding_
+        self.scale_ = local_scale(psi, data)
+        psi = self.scale_ * psi
         rule = self._rule_of(data.double(), psi)
         law = rule.law(None, psi)
         psi = psi.float()
@@ -235,6 +251,10 @@ class DiffusionVAE(FittedDiffusionVAE):
             )
         else:
             found = clone(given)
+        if self.dim is not None and integer(self.dim, "dim", minimum=1) > found.n_components:
+            raise ValueError(
+                f"dim must be at most n_components={found.n_components}, got {self.dim}."
+            )
         return found
 
     def _rule_of(self, data: Tensor, psi: Tensor) -> StepRule:
@@ -246,7 +266,8 @@ class DiffusionVAE(FittedDiffusionVAE):
         if isinstance(found, DiffusionMap):
             graph = found.graph_
         else:
-            graph = build_graph(flat - center, found.epsilon_, found.alpha, found.cutoff)
+            distances = DataDistances(flat - center, found.local_scale)
+            graph = build_graph(distances, found.epsilon_, found.alpha, found.cutoff)
         return DiffusionSteps(
             graph, center, psi, found.eigenvalues_, int(self.alpha), self.regularization
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from sklearn.base import BaseEstimator
@@ -12,9 +12,13 @@ from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer
 from learnedmanifolds.diffusion import DiffusionMap, SpectralNet
+from learnedmanifolds.models.diffusion_vae_immersion import DiffusionImmersion
 from learnedmanifolds.models.diffusion_vae_network import DiffusionVAENetwork
 from learnedmanifolds.models.diffusion_vae_steps import StepRule
 from learnedmanifolds.models.diffusion_vae_training import log_likelihood, nearest_other
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _PART = 4096
 """Points that are evaluated in one call."""
@@ -23,10 +27,12 @@ _PART = 4096
 class FittedDiffusionVAE(BaseEstimator, abc.ABC):
     """Coordinates, images, walks, samples and bounds of a trained network on a diffusion map."""
 
+    dim: int | None
     diffusion_: DiffusionMap | SpectralNet
     network_: DiffusionVAENetwork
     history_: dict[str, Any]
     noise_std_: float
+    scale_: float
 
     @abc.abstractmethod
     def fit(self, x: ArrayLike, y: object = None) -> Self:
@@ -37,10 +43,11 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
         self.network_ = network.eval().requires_grad_(False)
         self.n_features_in_ = x[0].numel()
         self._x, self._psi, self._rule = x, psi, rule
+        self._immersion: DiffusionImmersion | None = None
 
     def transform(self, x: ArrayLike) -> Tensor:
-        """Diffusion coordinates psi(x) of data (M, *ambient_shape), (M, D)."""
-        return self.diffusion_.transform(self._data(x))
+        """Diffusion coordinates psi(x) of data (M, *ambient_shape), (M, D), times `scale_`."""
+        return self.scale_ * self.diffusion_.transform(self._data(x)).float()
 
     def decode(self, z: ArrayLike) -> Tensor:
         """Mean data (M, *ambient_shape) of points (M, D) of diffusion space."""
@@ -74,7 +81,7 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
         source = generator(seed)
         path = [at]
         for _ in range(count):
-            at = self._decode(self._draw(self.diffusion_.transform(at), source))
+            at = self._decode(self._draw(self.transform(at), source))
             if noise:
                 at = at + self.noise_std_ * torch.randn(at.shape, generator=source)
             path.append(at)
@@ -134,7 +141,7 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
         count, source = integer(n, "n", minimum=1), generator(seed)
         parts = []
         for part in data.split(_PART):
-            psi = self.diffusion_.transform(part)
+            psi = self.transform(part)
             precision, log_det = self._rule.law(part.flatten(1), psi).inverse()
             divergence = self.network_.step(psi).divergence(precision.float(), log_det.float())
             fit = torch.zeros(len(part))
@@ -149,6 +156,48 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
     def score(self, x: ArrayLike, y: object = None) -> float:
         """Mean `elbo` in nats from 10 draws with a fixed seed; larger is better."""
         return float(self.elbo(x, 10, seed=0).mean())
+
+    @property
+    def immersion_(self) -> DiffusionImmersion:
+        """The decoder on the diffusion embedding as a manifold of dimension `dim_`, float32.
+
+        Charts have diffusion coordinates as coordinates, see `DiffusionImmersion`; made when first
+        asked for.
+        """
+        check_is_fitted(self, "network_")
+        if self._immersion is None:
+            self._immersion = DiffusionImmersion(
+                self._psi, self._x, self.network_.decoder, self.dim_
+            )
+        return self._immersion
+
+    @property
+    def dim_(self) -> int:
+        """Dimension of `immersion_`: ``dim``, or what the diffusion map sees, at least 1."""
+        check_is_fitted(self, "network_")
+        if self.dim is not None:
+            return self.dim
+        seen = round(self.diffusion_.dimension_)
+        return min(max(1, seen), self._psi.shape[1], self.n_features_in_)
+
+    def plot(self, n_walkers: int = 5, steps: int = 10, seed: int | None = 0) -> Figure:
+        """Random walks over the data, in diffusion space, and the history of the training."""
+        from learnedmanifolds.models.diffusion_vae_figures import draw
+
+        check_is_fitted(self, "network_")
+        count = integer(n_walkers, "n_walkers", minimum=1)
+        source = generator(seed)
+        pick = torch.multinomial(self._rule.start, count, replacement=True, generator=source)
+        further = int(torch.randint(2**62, (), generator=source))
+        walks = self.random_walk(self._x[pick], steps, seed=further)
+        psi = self.transform(walks.flatten(0, 1)).unflatten(0, walks.shape[:2])
+        return draw(
+            self._x.flatten(1).numpy(),
+            walks.flatten(2).numpy(),
+            self._psi.numpy(),
+            psi.numpy(),
+            self.history_,
+        )
 
     @torch.no_grad()
     def _draw(self, psi: Tensor, source: torch.Generator) -> Tensor:

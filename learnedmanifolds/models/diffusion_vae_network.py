@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 from learnedmanifolds.charts.jet import JetRule
@@ -14,45 +15,46 @@ from learnedmanifolds.models.networks import default_decoder, default_encoder
 
 # Of the last layer of a decoder beside its linear part: it starts nearly linear.
 _START = 0.1
+# Of the diagonal of a Cholesky factor, over the standard deviation of a step.
+_LEAST = 1e-4
+# Points at which the scale is measured, and neighbours of each.
+_PROBES, _NEAR = 1000, 33
 
 
 class Step(NamedTuple):
-    """Gaussian steps N(0, V diag(e^2h) V^T) in diffusion space.
+    """Gaussian steps N(0, C) in diffusion space.
 
     Attributes
     ----------
-    frame : Tensor, shape (N, D, D)
-        V, orthogonal.
-    log_std : Tensor, shape (N, D)
-        h, standard deviations along the columns of V, in logarithms.
+    factor : Tensor, shape (N, D, D)
+        Cholesky factor L of C = L L^T, lower triangular.
     """
 
-    frame: Tensor
-    log_std: Tensor
+    factor: Tensor
 
     @property
     def covariance(self) -> Tensor:
-        """C = V diag(e^2h) V^T, (N, D, D)."""
-        half = self.frame * self.log_std.exp().unsqueeze(-2)
-        return half @ half.mT
+        """C, (N, D, D)."""
+        return self.factor @ self.factor.mT
 
     def draw(self, noise: Tensor) -> Tensor:
-        """Steps V diag(e^h) noise, (N, D), of standard normal noise (N, D)."""
-        return (self.frame @ (self.log_std.exp() * noise).unsqueeze(-1)).squeeze(-1)
+        """Steps L noise, (N, D), of standard normal noise (N, D)."""
+        return (self.factor @ noise.unsqueeze(-1)).squeeze(-1)
 
     def divergence(self, precision: Tensor, log_det: Tensor) -> Tensor:
         """KL(N(m, C) || N(m, S)) in nats, (N,), of one mean m; S given by S^-1 and log |S|.
 
         1/2 [tr(S^-1 C) - D + log(|S| / |C|)].
         """
-        # The columns of V through S^-1; their lengths through C.
-        through = (self.frame * (precision @ self.frame)).sum(-2)
-        trace = (through * (2 * self.log_std).exp()).sum(-1)
-        return 0.5 * (trace - self.log_std.shape[-1] + log_det) - self.log_std.sum(-1)
+        trace = ((precision @ self.factor) * self.factor).sum((-2, -1))
+        own = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return 0.5 * (trace - self.factor.shape[-1] + log_det) - own
 
 
 class DiffusionVAENetwork(nn.Module):
     """C(psi) and the decoder; both take the coordinates divided by their spread.
+
+    C is given by its Cholesky factor, which is a smooth function of it; its eigenvectors are not.
 
     Parameters
     ----------
@@ -61,10 +63,12 @@ class DiffusionVAENetwork(nn.Module):
     psi : Tensor, shape (N, D)
         Diffusion coordinates of the data.
     hidden : tuple of int
-        Widths of the networks of V and h.
+        Widths of the network of C.
     std : float
-        Standard deviation of the steps of untrained networks.
+        Standard deviation of a step, about; the network gives the rest.
     """
+
+    places: Tensor
 
     def __init__(
         self, decoder: nn.Module, psi: Tensor, hidden: tuple[int, ...], std: float
@@ -73,20 +77,19 @@ class DiffusionVAENetwork(nn.Module):
         mean, spread = psi.mean(0), psi.std(0, correction=0)
         self.scaling = Rescale(1 / spread, -mean / spread)
         d = psi.shape[1]
-        self.frame = default_encoder((d,), d * d, hidden)
-        self.log_std = default_encoder((d,), d, hidden)
+        self.root = default_encoder((d,), d * (d + 1) // 2, hidden)
+        self.register_buffer("places", torch.tril_indices(d, d, -1))
         parts = decoder if isinstance(decoder, nn.Sequential) else (decoder,)
         self.decoder = nn.Sequential(self.scaling, *parts)
-        with torch.no_grad():
-            # Orthonormal bases of nearly singular matrices have huge derivatives: start from I.
-            self.frame[-1].get_parameter("bias").copy_(torch.eye(d).flatten())
-            self.log_std[-1].get_parameter("bias").fill_(math.log(std))
+        self._std = std
 
     def step(self, psi: Tensor) -> Step:
         """Steps from points with coordinates (N, D)."""
-        scaled = self.scaling(psi)
-        square = self.frame(scaled).unflatten(-1, (psi.shape[-1], psi.shape[-1]))
-        return Step(torch.linalg.qr(square).Q, self.log_std(scaled))
+        d = psi.shape[-1]
+        diagonal, below = self.root(self.scaling(psi)).split([d, d * (d - 1) // 2], -1)
+        factor = torch.diag_embed(nn.functional.softplus(diagonal) + _LEAST)
+        factor[:, self.places[0], self.places[1]] = below
+        return Step(self._std * factor)
 
 
 class Rescale(nn.Module):
@@ -179,3 +182,21 @@ def nearly_linear_decoder(psi: Tensor, x: Tensor, hidden: tuple[int, ...]) -> nn
 def data_spread(x: Tensor) -> float:
     """Root mean square of the data's entries about their means; positive."""
     return max(1e-12, float((x - x.mean(0)).square().mean().sqrt()))
+
+
+def local_scale(psi: Tensor, x: Tensor) -> float:
+    """Median over some points of how much longer ways to neighbours are in x than in psi; positive.
+
+    Parameters
+    ----------
+    psi : Tensor, shape (N, D)
+    x : Tensor, shape (N, *ambient_shape)
+    """
+    some = slice(None, None, max(1, len(psi) // _PROBES))
+    values, points = psi.double().numpy(), x.flatten(1).double()
+    near = NearestNeighbors().fit(values).kneighbors(values[some], min(_NEAR, len(psi)))[1][:, 1:]
+    far, wide = (
+        (p[near] - p[some].unsqueeze(1)).square().sum((1, 2)) for p in (points, psi.double())
+    )
+    tiny = torch.finfo(far.dtype).tiny
+    return max(1e-12, float((far / wide.clamp(min=tiny)).sqrt().median()))

@@ -14,6 +14,8 @@ from learnedmanifolds.diffusion.graph import KernelGraph
 
 # Entries of a block of neighbours' coordinates: tens of megabytes.
 _BLOCK = 2**22
+# Of the mean variance over all data: where duplicates have none of their own.
+_LEAST = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +42,13 @@ class StepLaw:
 class StepRule(abc.ABC):
     """Laws of the step from any point, a law to start from, and what they share.
 
-    A covariance of less than full rank, such as that of neighbours on a manifold, has no density;
-    ``_floor`` times the identity is added to all of them.
+    A covariance of less than full rank, such as that of neighbours on a manifold, has no density; a
+    multiple of the identity is added to each, `_regularization` times the mean of its own diagonal, and
+    a little of that of all.
     """
 
-    _floor: float
+    _regularization: float
+    _data: Tensor
 
     @property
     @abc.abstractmethod
@@ -62,8 +66,10 @@ class StepRule(abc.ABC):
     def law(self, x: Tensor | None, psi: Tensor) -> StepLaw:
         """Laws from data (M, n) with coordinates psi (M, D); from the data of fit for x None."""
         spread = self.spread(x, psi)
+        own = spread.diagonal(dim1=-2, dim2=-1).mean(-1)
+        floor = self._regularization * (own + _LEAST * mean_variance(self._data))
         eye = torch.eye(psi.shape[1], dtype=spread.dtype)
-        return StepLaw(self.mean(psi).double(), spread + self._floor * eye)
+        return StepLaw(self.mean(psi).double(), spread + floor.view(-1, 1, 1) * eye)
 
 
 class NeighbourSteps(StepRule):
@@ -80,7 +86,7 @@ class NeighbourSteps(StepRule):
         k, less than N.
     alpha : float
     regularization : float
-        The floor, over the mean variance of a coordinate in a neighbourhood.
+        What is added to the diagonal of a covariance, over its mean.
 
     References
     ----------
@@ -91,7 +97,7 @@ class NeighbourSteps(StepRule):
         self._psi, self._count, self._alpha = psi.double(), count, alpha
         self._search = NearestNeighbors().fit(self._psi.numpy())
         self._data = self._covariances(self._search.kneighbors(None, count)[1])
-        self._floor = regularization * mean_variance(self._data)
+        self._regularization = regularization
 
     @property
     def start(self) -> Tensor:
@@ -136,7 +142,7 @@ class DiffusionSteps(StepRule):
     eigenvalues : Tensor, shape (D,)
     steps : int
     regularization : float
-        The floor, over the mean variance of a coordinate after a step.
+        What is added to the diagonal of a covariance, over its mean.
     """
 
     def __init__(
@@ -158,7 +164,7 @@ class DiffusionSteps(StepRule):
             self._before = moments
             moments = (graph.weights @ moments) / graph.degree[:, None]
         self._data = self._covariances(moments)
-        self._floor = regularization * mean_variance(self._data)
+        self._regularization = regularization
 
     @property
     def start(self) -> Tensor:

@@ -29,18 +29,18 @@ def model():
 
 def test_divergence_and_covariance_of_a_step():
     source = torch.Generator().manual_seed(0)
-    frame = torch.linalg.qr(torch.randn(5, 4, 4, generator=source, dtype=torch.float64)).Q
-    log_std = torch.randn(5, 4, generator=source, dtype=torch.float64)
+    factor = torch.randn(5, 4, 4, generator=source, dtype=torch.float64).tril()
+    factor.diagonal(dim1=-2, dim2=-1).abs_()
     root = torch.randn(5, 4, 4, generator=source, dtype=torch.float64)
     prior = root @ root.mT + 0.1 * torch.eye(4, dtype=torch.float64)
-    step = Step(frame, log_std)
+    step = Step(factor)
     mean = torch.zeros(5, 4, dtype=torch.float64)
     expected = kl_divergence(
         MultivariateNormal(mean, step.covariance), MultivariateNormal(mean, prior)
     )
     found = step.divergence(torch.linalg.inv(prior), torch.logdet(prior))
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
-    drawn = Step(frame[:1].expand(200_000, 4, 4), log_std[:1].expand(200_000, 4)).draw(
+    drawn = Step(factor[:1].expand(200_000, 4, 4)).draw(
         torch.randn(200_000, 4, generator=source, dtype=torch.float64)
     )
     torch.testing.assert_close(torch.cov(drawn.T), step.covariance[0], rtol=0.03, atol=0.03)
@@ -97,7 +97,11 @@ def test_the_same_seed_and_an_interrupted_training_give_the_same_weights(tmp_pat
     ("options", "error", "message"),
     [
         ({"n_components": 0}, ValueError, "n_components"),
-        ({"n_neighbors": 40}, ValueError, "n_neighbors must be less than the number of points"),
+        (
+            {"n_neighbors": 40, "step": "neighbors"},
+            ValueError,
+            "n_neighbors must be less than the number of points",
+        ),
         ({"step": "jump"}, ValueError, "step"),
         ({"alpha": -1.0}, ValueError, "alpha"),
         ({"alpha": 1.5, "step": "diffusion"}, ValueError, "whole number of steps"),
