@@ -18,6 +18,7 @@ def test_there_are_tutorials():
         "electrical_impedance_tomography",
         "geodesics_means_and_curvature",
         "latent_spheres_and_rotations",
+        "when_the_topology_is_unknown",
         "which_latent_manifold",
         "which_optimizer",
         "your_own_pymanopt_problem",

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from scipy.stats import kstest
+from scipy.stats import ks_2samp, kstest
 from torch.distributions import MultivariateNormal, kl_divergence
 
 import learnedmanifolds as lm
@@ -67,6 +67,42 @@ def test_a_walk_forgets_where_it_started(model):
     angle = torch.atan2(walk[..., 1], walk[..., 0]) / (2 * math.pi) + 0.5
     assert kstest(angle[1].numpy(), "uniform").pvalue < 1e-6
     assert kstest(angle[-1].numpy(), "uniform").pvalue > 1e-4
+
+
+def turns(y, x):
+    return torch.atan2(y, x) / (2 * math.pi) + 0.5
+
+
+def test_the_density_of_the_data_is_forgotten():
+    """Data of density 1 + 0.6 cos; angles of the walk are uniform, at an error rate of 1e-4."""
+    source = torch.Generator().manual_seed(0)
+    angle, height = torch.rand(2, 4000, generator=source)
+    angle = 2 * math.pi * angle[height * 1.6 <= 1 + 0.6 * torch.cos(2 * math.pi * angle)][:1500]
+    x = torch.stack([angle.cos(), angle.sin()], 1)
+    model = lm.DiffusionVAE(2, alpha=160, max_steps=1500, hidden=(64, 64), random_state=0).fit(x)
+    walk = model.random_walk(x[:1].expand(1000, 2), 10, seed=0)
+    assert kstest(turns(x[:, 1], x[:, 0]).numpy(), "uniform").pvalue < 1e-8
+    assert kstest(turns(walk[-1, :, 1], walk[-1, :, 0]).numpy(), "uniform").pvalue > 1e-4
+
+
+def test_walks_on_a_torus_are_stationary_within_ten_steps():
+    """And nearly uniform: within 0.12 here, and 0.06 after the training of benchmarks/random_walks.py.
+
+    The two comparisons have error rates of 1e-4.
+    """
+    x = lm.datasets.Torus(2.0, 1.0).sample(1500, seed=0)
+    model = lm.DiffusionVAE(12, alpha=40, max_steps=2000, random_state=0).fit(x)
+    walk = model.random_walk(x[:1].expand(1000, 3), 20, seed=0)
+    around = walk[..., :2].norm(dim=-1)
+    v = torch.atan2(walk[..., 2], around - 2)
+    for share in (
+        turns(walk[..., 1], walk[..., 0]),
+        # Area grows with the distance from the axis, 2 + cos v.
+        (v + math.pi + 0.5 * v.sin()) / (2 * math.pi),
+    ):
+        assert kstest(share[10].numpy(), "uniform").statistic < 0.12
+        assert ks_2samp(share[10].numpy(), share[20].numpy()).pvalue > 1e-4
+    assert kstest(turns(walk[1, :, 1], walk[1, :, 0]).numpy(), "uniform").statistic > 0.3
 
 
 def test_samples_near_a_point_stay_near(model):
