@@ -123,7 +123,7 @@ def main() -> None:
                 shares = space.shares(walk[k])
                 found[k].append(max(kstest(s.numpy(), "uniform").statistic for s in shares))
             off.append(float(space.distance(walk[10]).median()))
-    last = ", ".join(f"{found[k][-1]:.3f}" for k in STEPS)
+            last = ", ".join(f"{found[k][-1]:.3f}" for k in STEPS)
             console.print(f"{name}, seed {seed}: {last}")
         table.add_row(
             name,

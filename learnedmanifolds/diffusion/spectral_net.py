@@ -113,9 +113,8 @@ class SpectralNet(DiffusionEmbedding):
             If the loss becomes NaN or infinite.
         """
         # The models' package may import this one.
-        from learnedmanifolds.diffusion.spectral_training import STEPS_PER_EPOCH, SpectralTraining
+        from learnedmanifolds.diffusion.spectral_training import SpectralTraining
         from learnedmanifolds.models.networks import default_encoder
-        from learnedmanifolds.models.trainer import run_training
 
         seed = self._check_training()
         data, graph = self._graph_of(x)
@@ -132,14 +131,7 @@ class SpectralNet(DiffusionEmbedding):
             max_steps=self.max_steps,
             seed=seed,
         )
-        run_training(
-            module,
-            steps_per_epoch=STEPS_PER_EPOCH,
-            max_steps=self.max_steps,
-            accelerator=self.accelerator,
-            verbose=self.verbose,
-            folder=self.checkpoint_dir,
-        )
+        module.run(self.accelerator, self.verbose, self.checkpoint_dir)
         self.history_ = module.history
         features = nn.Sequential(*list(network)[:-1]).eval().requires_grad_(False)
         hidden = _evaluate(features, points).double().numpy()

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
+from learnedmanifolds.models.recorded_training import RecordedTraining
+
 # Added to the covariance of a batch, relative to its mean eigenvalue: float32 must factor it.
 _JITTER = 1e-6
-STEPS_PER_EPOCH = 100
 
 
-class SpectralTraining(lightning.LightningModule):
+class SpectralTraining(RecordedTraining):
     """Minimises sum_ij W_ij |f(x_i) - f(x_j)|^2 over functions f that are orthonormal for the walk.
 
     A step draws edges (i, j) with probabilities proportional to W_ij. Then the ends of an edge have the
     law D of the degrees, so that orthonormality of the batch itself is that of y = sqrt(D) f, and
     |f_i - f_j|^2 = |y_i / sqrt(d_i) - y_j / sqrt(d_j)|^2. The orthonormalising layer subtracts the mean
     of the batch, which removes the constant, and divides by the Cholesky factor of its covariance.
-
-    Every draw of a step comes from a generator seeded by the step's number, so that an interrupted
-    run that resumes ends in the same weights.
 
     Parameters
     ----------
@@ -33,10 +30,8 @@ class SpectralTraining(lightning.LightningModule):
     weights : csr_array, shape (N, N)
     batch_size : int
         Edges a step.
-    learning_rate : float
-        Of Adam; it falls to zero as a cosine.
-    max_steps : int
-    seed : int
+    learning_rate, max_steps, seed
+        See `RecordedTraining`.
     """
 
     _x: Tensor
@@ -52,12 +47,8 @@ class SpectralTraining(lightning.LightningModule):
         max_steps: int,
         seed: int,
     ) -> None:
-        super().__init__()
-        self.network = network
-        self.batch_size, self.learning_rate = batch_size, learning_rate
-        self.max_steps, self.seed = max_steps, seed
-        self.history: dict[str, list[Any]] = {"step": [], "loss": []}
-        self._sum = 0.0
+        super().__init__(network, learning_rate, max_steps, seed)
+        self.batch_size = batch_size
         # Not in the checkpoints: they are as large as the data. Edges are drawn on the processor.
         self.register_buffer("_x", x, persistent=False)
         self._cumulative = torch.from_numpy(np.cumsum(weights.data))
@@ -66,8 +57,7 @@ class SpectralTraining(lightning.LightningModule):
 
     def edges(self, step: int) -> tuple[Tensor, Tensor]:
         """Ends of the edges of a step, (batch_size,) each."""
-        generator = torch.Generator().manual_seed(self.seed * 7_919 + step)
-        draw = torch.rand(self.batch_size, generator=generator, dtype=torch.float64)
+        draw = torch.rand(self.batch_size, generator=self.draws(step), dtype=torch.float64)
         edge = torch.searchsorted(self._cumulative, draw * self._cumulative[-1])
         edge = edge.clamp(max=len(self._columns) - 1)
         return torch.searchsorted(self._ends, edge, right=True), self._columns[edge]
@@ -78,37 +68,7 @@ class SpectralTraining(lightning.LightningModule):
         picked = torch.cat([first, second]).to(self._x.device)
         f = orthonormalize(self.network(self._x[picked]))
         near, far = f.split(len(first))
-        loss = (near - far).square().sum(1).mean() / 2
-        if not bool(loss.isfinite()):
-            raise RuntimeError(
-                f"the training diverged at step {self.global_step}: the loss is {float(loss.detach())}; "
-                "try a smaller learning_rate."
-            )
-        self._sum += float(loss.detach())
-        done = self.global_step + 1
-        if done % STEPS_PER_EPOCH == 0 or done == self.max_steps:
-            since = done - (self.history["step"][-1] if self.history["step"] else 0)
-            self.history["step"].append(done)
-            self.history["loss"].append(self._sum / since)
-            self._sum = 0.0
-        return loss
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the history."""
-        checkpoint["history"] = self.history
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore it."""
-        self.history = checkpoint["history"]
-
-    def configure_optimizers(self) -> Any:
-        """Adam, its rate falling as a cosine."""
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, fused=True)
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.max_steps)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return self.record((near - far).square().sum(1).mean() / 2)
 
 
 def orthonormalize(values: Tensor) -> Tensor:

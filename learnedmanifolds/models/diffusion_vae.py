@@ -29,13 +29,8 @@ from learnedmanifolds.models.diffusion_vae_steps import (
     StepRule,
     mean_variance,
 )
-from learnedmanifolds.models.diffusion_vae_training import (
-    STEPS_PER_EPOCH,
-    DiffusionVAETraining,
-    nearest_other,
-)
+from learnedmanifolds.models.diffusion_vae_training import DiffusionVAETraining, nearest_other
 from learnedmanifolds.models.seeds import start_seeds
-from learnedmanifolds.models.trainer import run_training
 
 _COMPONENTS = 8
 
@@ -189,14 +184,7 @@ class DiffusionVAE(FittedDiffusionVAE):
             max_steps=self.max_steps,
             seed=seed,
         )
-        run_training(
-            module,
-            steps_per_epoch=STEPS_PER_EPOCH,
-            max_steps=self.max_steps,
-            accelerator=self.accelerator,
-            verbose=self.verbose,
-            folder=self.checkpoint_dir,
-        )
+        module.run(self.accelerator, self.verbose, self.checkpoint_dir)
         self.history_ = module.history
         self._keep(module.network, train, psi, rule)
         self.noise_std_ = self._residual(seed) if self.noise_std is None else noise_std
