@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from learnedmanifolds._check import ArrayLike, as_tensor, positive
+from learnedmanifolds._check import ArrayLike, positive
+from learnedmanifolds.metrics._images import image_pair
 
 
 def psnr(x: ArrayLike, reference: ArrayLike, peak: float = 1.0) -> Tensor:
@@ -34,15 +34,6 @@ def psnr(x: ArrayLike, reference: ArrayLike, peak: float = 1.0) -> Tensor:
         If an array is no image, is empty, holds NaN or infinite values, the shapes do not fit, or
         the peak is not positive.
     """
-    images = as_tensor(x, "x", shape=(..., None, None), allow_empty=False)
-    other = as_tensor(reference, "reference", allow_empty=False)
-    axes = 2 if images.ndim == 2 else 3
-    if other.shape not in (images.shape, images.shape[-axes:]):
-        raise ValueError(
-            f"reference must have the shape of x, {tuple(images.shape)}, or of one image, "
-            f"{tuple(images.shape[-axes:])}; got {tuple(other.shape)}"
-        )
-    # Bytes would wrap around below zero, and half floats lose what is left of a good restoration.
-    difference = images.to(torch.float64) - other.to(images.device, torch.float64)
-    error = difference.square().flatten(-axes).mean(-1)
+    images, other, axes = image_pair(x, reference)
+    error = (images - other).square().flatten(-axes).mean(-1)
     return 10 * (positive(peak, "peak") ** 2 / error).log10()

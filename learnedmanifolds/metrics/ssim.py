@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from learnedmanifolds._check import ArrayLike, as_tensor, integer, positive
+from learnedmanifolds._check import ArrayLike, integer, positive
+from learnedmanifolds.metrics._images import image_pair
 
 # Wang et al. 2004, section III.C: they keep the quotients finite where an image is flat or black.
 _K1, _K2 = 0.01, 0.03
@@ -56,27 +57,19 @@ def ssim(
     Wang, Bovik, Sheikh, Simoncelli, Image quality assessment: from error visibility to structural
     similarity, IEEE Transactions on Image Processing 13(4), 2004, eq. 13.
     """
-    images = as_tensor(x, "x", shape=(..., None, None), allow_empty=False)
-    other = as_tensor(reference, "reference", allow_empty=False)
-    axes = 2 if images.ndim == 2 else 3
-    if other.shape not in (images.shape, images.shape[-axes:]):
-        raise ValueError(
-            f"reference must have the shape of x, {tuple(images.shape)}, or of one image, "
-            f"{tuple(images.shape[-axes:])}; got {tuple(other.shape)}"
-        )
+    first, other, axes = image_pair(x, reference)
     side = integer(window, "window", minimum=3)
-    if side % 2 == 0 or side > min(images.shape[-2:]):
+    if side % 2 == 0 or side > min(first.shape[-2:]):
         raise ValueError(
-            f"window must be odd and at most the sides of the images, {tuple(images.shape[-2:])}; "
+            f"window must be odd and at most the sides of the images, {tuple(first.shape[-2:])}; "
             f"got {side}"
         )
-    offset = torch.arange(side, dtype=torch.float64, device=images.device) - side // 2
+    offset = torch.arange(side, dtype=torch.float64, device=first.device) - side // 2
     weights = (-0.5 * (offset / positive(sigma, "sigma")).square()).exp()
     weights = weights / weights.sum()
     top = positive(peak, "peak")
 
-    first = images.to(torch.float64)
-    second = other.to(images.device, torch.float64).expand_as(first)
+    second = other.expand_as(first)
     stacked = torch.stack([first, second, first * first, second * second, first * second])
     mean_x, mean_y, *raw = _smooth(stacked, weights)
     variance_x, variance_y, covariance = (
