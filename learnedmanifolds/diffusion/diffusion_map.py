@@ -132,7 +132,8 @@ class DiffusionMap(DiffusionEmbedding):
         """Coordinates of new points, by the Nystrom extension f(x) = sum_j p(x, x_j) f(x_j) / lambda.
 
         At the data of `fit` it is `embedding_`. Far from all data, where p goes to the nearest point
-        alone, it is that point's value over lambda.
+        alone, it is that point's value over lambda. Data of many dimensions are all about equally far
+        from a new point; the sum is then over many, and tends to the mean (`SpectralNet` does not).
 
         Parameters
         ----------
