@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -134,6 +134,23 @@ def integer(value: object, name: str, *, minimum: int | None = None) -> int:
     if minimum is not None and value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {value}")
     return int(value)
+
+
+def widths(value: object, name: str, *, allow_empty: bool = False) -> tuple[int, ...]:
+    """Check the widths of layers.
+
+    Raises
+    ------
+    TypeError
+        If the value is no sequence of integers.
+    ValueError
+        If a width is less than 1, or there is none and ``allow_empty`` is not set.
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise TypeError(f"{name} must be a sequence of widths, got {value!r}.")
+    if not value and not allow_empty:
+        raise ValueError(f"{name} must hold at least one width, got {value!r}.")
+    return tuple(integer(width, name, minimum=1) for width in value)
 
 
 def one_of(value: object, name: str, choices: Iterable[str]) -> str:

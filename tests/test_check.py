@@ -14,6 +14,7 @@ from learnedmanifolds._check import (
     non_negative,
     one_of,
     positive,
+    widths,
 )
 
 
@@ -214,3 +215,17 @@ def test_generator_refuses_other_seeds():
         generator(2**63)
     with pytest.raises(TypeError, match="seed must be an integer, got float"):
         generator(1.5)
+
+
+def test_widths():
+    assert widths([3, np.int64(4)], "hidden") == (3, 4)
+    assert widths((), "hidden", allow_empty=True) == ()
+    for value, error, message in (
+        ((), ValueError, "hidden must hold at least one width"),
+        ((3, 0), ValueError, "hidden must be an integer of at least 1"),
+        ((3.0,), TypeError, "hidden must be an integer"),
+        (3, TypeError, "hidden must be a sequence of widths, got 3"),
+        ("33", TypeError, "hidden must be a sequence"),
+    ):
+        with pytest.raises(error, match=message):
+            widths(value, "hidden")

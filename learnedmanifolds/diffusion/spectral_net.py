@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from learnedmanifolds._check import ArrayLike, integer, positive
+from learnedmanifolds._check import ArrayLike, integer, positive, widths
 from learnedmanifolds._random import seeded
 from learnedmanifolds.diffusion.base import DiffusionEmbedding, as_given
 from learnedmanifolds.diffusion.graph import KernelGraph
@@ -160,15 +160,11 @@ class SpectralNet(DiffusionEmbedding):
     def _check_training(self) -> int:
         from learnedmanifolds.models.seeds import start_seeds
 
-        widths = self.hidden
-        if not isinstance(widths, Sequence) or not widths:
-            raise ValueError(f"hidden must hold at least one width, got {widths!r}.")
-        for width in widths:
-            integer(width, "hidden", minimum=1)
+        last = widths(self.hidden, "hidden")[-1]
         count = integer(self.n_components, "n_components", minimum=1)
-        if widths[-1] < count + 1:
+        if last < count + 1:
             raise ValueError(
-                f"the last of hidden must be more than n_components={count}, got {widths[-1]}."
+                f"the last of hidden must be more than n_components={count}, got {last}."
             )
         integer(self.max_steps, "max_steps", minimum=1)
         if integer(self.batch_size, "batch_size", minimum=1) <= count:

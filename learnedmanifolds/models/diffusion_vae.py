@@ -11,7 +11,7 @@ import torch
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from learnedmanifolds._check import ArrayLike, as_tensor, integer, one_of, positive
+from learnedmanifolds._check import ArrayLike, as_tensor, integer, one_of, positive, widths
 from learnedmanifolds._random import seeded
 from learnedmanifolds.diffusion import DiffusionMap, SpectralNet
 from learnedmanifolds.diffusion.graph import build_graph
@@ -214,10 +214,7 @@ class DiffusionVAE(FittedDiffusionVAE):
             )
         if not isinstance(self.decoder, nn.Module | None):
             raise TypeError(f"decoder must be a torch module, got {type(self.decoder).__name__}.")
-        if not isinstance(self.hidden, Sequence) or not self.hidden:
-            raise ValueError(f"hidden must hold at least one width, got {self.hidden!r}.")
-        for width in self.hidden:
-            integer(width, "hidden", minimum=1)
+        widths(self.hidden, "hidden")
         if self.noise_std is not None:
             positive(self.noise_std, "noise_std")
         return data

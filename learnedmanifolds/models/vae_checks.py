@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from learnedmanifolds._check import ArrayLike, as_tensor, integer, non_negative, positive
+from learnedmanifolds._check import ArrayLike, as_tensor, integer, non_negative, positive, widths
 from learnedmanifolds._convert import to_tensor
 from learnedmanifolds.latent.base import LatentSpace
 from learnedmanifolds.models.vae_network import VAENetwork
@@ -37,8 +37,7 @@ def check_parameters(model: ManifoldVAE) -> None:
         positive(model.fourier_scale, "fourier_scale")
     if model.binarize and model.likelihood != "bernoulli":
         raise ValueError("binarize needs likelihood='bernoulli'.")
-    for width in model.hidden:
-        integer(width, "hidden", minimum=1)
+    widths(model.hidden, "hidden", allow_empty=True)
     for name in ("encoder", "decoder"):
         module = getattr(model, name)
         if not isinstance(module, nn.Module | None):
