@@ -13,6 +13,8 @@ from learnedmanifolds.geometry.local import Located
 
 # Points from which charts are made, and at which the atlas is measured.
 _POINTS, _PROBES = 4000, 512
+# Points that are closer than this share of the largest coordinate are the same.
+_SAME = 1e-6
 _ANCHORS = {1: 32, 2: 64}
 _DEGREE = {1: 10, 2: 8, 3: 5}
 
@@ -53,8 +55,8 @@ class DiffusionImmersion(Atlas):
     charts: DiffusionCharts
 
     def __init__(self, psi: Tensor, x: Tensor, decoder: nn.Module, dim: int) -> None:
-        every = max(1, -(-len(psi) // _POINTS))
-        points = psi[::every].double().cpu().numpy()
+        points = _distinct(psi.double().cpu().numpy())
+        points = points[:: max(1, -(-len(points) // _POINTS))]
         degree = _DEGREE.get(dim, 3)
         found = local_charts(points, dim, degree) if len(points) > 4 * dim + 4 else []
         if not found:
@@ -93,6 +95,13 @@ class DiffusionImmersion(Atlas):
         if bool(out.any()):
             found.chart[out], found.coords[out] = super().nearest_flat(x[out])
         return found
+
+
+def _distinct(points: np.ndarray) -> np.ndarray:
+    """Points (M, D) without repetitions, in their order: among copies no neighbours are found."""
+    unit = max(np.finfo(float).tiny, _SAME * float(np.abs(points).max()))
+    first = np.unique(np.round(points / unit), axis=0, return_index=True)[1]
+    return points[np.sort(first)]
 
 
 def _anchors(chart: LocalChart) -> np.ndarray:

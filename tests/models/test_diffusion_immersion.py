@@ -179,6 +179,12 @@ def test_a_picture(model, tmp_path):
     assert len(figure.axes) == 4
 
 
+def test_data_that_are_repeated():
+    options = {"max_steps": 2, "hidden": (4,), "random_state": 0, "accelerator": "cpu"}
+    x = sphere(400).repeat(3, 1)
+    assert lm.DiffusionVAE(3, dim=2, **options).fit(x).immersion_.embedded >= 0.99
+
+
 def test_wrong_dimensions():
     x = sphere(200)
     options = {"max_steps": 2, "hidden": (4,), "random_state": 0, "accelerator": "cpu"}
