@@ -30,17 +30,23 @@ from learnedmanifolds.diffusion import DiffusionMap
 NEAR, FAR = 3.0, 5.0
 EPSILON = 0.06
 """Of the diffusion map: its own choice, from the clusters' density, leaves them unconnected."""
+SIZE = 26
+"""Its coordinates: 8 tell nine clusters apart and are constant on each, two more for every cluster."""
 HIT = 0.1
 """A cluster counts as reached from a tenth of its share of the samples on."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Where samples are: shares in [0, 1], number of clusters, processor seconds of the training."""
+    """Where samples are: shares in [0, 1], number of clusters, processor seconds of the training.
+
+    The width is the standard deviation of samples near a cluster, over that of its data.
+    """
 
     between: float
     far: float
     hit: int
+    width: float
     smallest: float
     largest: float
     seconds: float
@@ -48,11 +54,13 @@ class Spread:
 
 def measure(points: Tensor, data: Clusters, seconds: float) -> Spread:
     gap, cluster = (torch.cdist(points.float(), data.centres) / data.std).min(1)
+    there = points[gap <= NEAR] - data.centres[cluster[gap <= NEAR]]
     inside = cluster[gap <= NEAR].bincount(minlength=len(data.centres)) / len(points)
     return Spread(
         float((gap > NEAR).float().mean()),
         float((gap > FAR).float().mean()),
         int((inside >= HIT / len(data.centres)).sum()),
+        float(there.square().mean().sqrt() / data.std),
         float(inside.min()),
         float(inside.max()),
         seconds,
@@ -89,7 +97,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--cells", choices=("nine", "all"), default="nine")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--size", type=int, default=8, help="coordinates of the diffusion VAE")
+    parser.add_argument("--size", type=int, default=SIZE, help="coordinates of the diffusion VAE")
     parser.add_argument("--steps", type=int, default=6000, help="of a baseline's training")
     parser.add_argument("--samples", type=int, default=5000)
     options = parser.parse_args()
@@ -119,6 +127,7 @@ def main() -> None:
     count = len(data.centres)
     table = Table(
         "samples of", f"farther than {NEAR:g} sd (%)", f"than {FAR:g} sd (%)", f"of {count} hit",
+        "width (%)",
         "smallest and largest share (%)", "training (s)",
         title=f"{count} clusters of {len(data.points) // count}; {options.samples} samples; medians "
         f"and range of {options.seeds} seeds",
@@ -129,6 +138,7 @@ def main() -> None:
             percent([r.between for r in runs]),
             percent([r.far for r in runs]),
             ", ".join(str(r.hit) for r in runs),
+            percent([r.width for r in runs]),
             f"{100 * min(r.smallest for r in runs):.1f}, {100 * max(r.largest for r in runs):.1f}",
             f"{statistics.median(r.seconds for r in runs):.0f}",
         )
