@@ -73,7 +73,7 @@ class StepRule(abc.ABC):
 
 
 class NeighbourSteps(StepRule):
-    """Steps N(psi(x), alpha (Sigma* + floor)), Sigma* the covariance of the k nearest points.
+    """Steps N(psi(x), alpha Sigma*), Sigma* the covariance of the k nearest points.
 
     Sigma* is centred and divided by k; a data point is not its own neighbour. As the number of
     neighbours is fixed, steps are short where the data are dense: on a manifold of dimension d with
