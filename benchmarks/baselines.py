@@ -7,7 +7,6 @@ dense networks of two hidden layers, trained for about as many steps each; nothi
 
 from __future__ import annotations
 
-import importlib
 import math
 from typing import Any, Self
 
@@ -23,15 +22,6 @@ from learnedmanifolds.latent.base import LatentSpace
 BATCH = 128
 HIDDEN = (256, 128)
 FEW_COORDINATES = 10
-
-
-def diffusion_vae(seed: int, **settings: Any) -> Any:
-    """The library's `DiffusionVAE`; None in a version that has none."""
-    try:
-        module = importlib.import_module("learnedmanifolds.models.diffusion_vae")
-    except ImportError:
-        return None
-    return module.DiffusionVAE(random_state=seed, **settings)
 
 
 def autoencoder(

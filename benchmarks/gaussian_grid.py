@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from baselines import BASELINES, diffusion_vae
+from baselines import BASELINES
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -70,7 +70,7 @@ def measure(points: Tensor, data: Clusters, seconds: float) -> Spread:
 def walk(data: Clusters, size: int, steps: int, seed: int) -> Any:
     """The diffusion VAE, with its own number of steps, its kernel wide enough to join the clusters."""
     diffusion = DiffusionMap(size, epsilon=EPSILON)
-    return diffusion_vae(seed, n_components=size, diffusion=diffusion)
+    return lm.DiffusionVAE(diffusion=diffusion, random_state=seed)
 
 
 def atlas(data: Clusters, size: int, steps: int, seed: int) -> Any:
@@ -110,8 +110,6 @@ def main() -> None:
         found.setdefault("fresh data", []).append(measure(fresh.points, data, 0.0))
         for name in options.models:
             model = MODELS[name](data, options.size, options.steps, seed)
-            if model is None:
-                continue
             start = time.process_time()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

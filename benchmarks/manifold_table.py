@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from baselines import BASELINES, WassersteinGAN, autoencoder, diffusion_vae
+from baselines import BASELINES, WassersteinGAN, autoencoder
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -139,7 +139,7 @@ Build = Callable[[Row, Tensor, int, int], Any]
 
 def walk(row: Row, x: Tensor, steps: int, seed: int) -> Any:
     """The diffusion VAE, with its own number of steps."""
-    return diffusion_vae(seed, **row.diffusion)
+    return lm.DiffusionVAE(random_state=seed, **row.diffusion)
 
 
 def atlas(row: Row, x: Tensor, steps: int, seed: int) -> Any:
