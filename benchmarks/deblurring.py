@@ -20,8 +20,8 @@ from rich.table import Table
 
 import learnedmanifolds as lm
 from learnedmanifolds.datasets import Bars
-from learnedmanifolds.inverse.operators import GaussianBlur
 from learnedmanifolds.models import pretrained_names
+from learnedmanifolds.operators import GaussianBlur
 
 SIGMA, KERNEL, NOISE = 15.0, 40, 0.1
 

@@ -32,13 +32,13 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from scipy.sparse.linalg import splu  # noqa: E402
 
-from learnedmanifolds.inverse.operators.impedance import (  # noqa: E402
+from learnedmanifolds.operators.impedance import (  # noqa: E402
     ElectricalImpedance,
     Electrodes,
     ImpedanceMesh,
     interpolate,
 )
-from learnedmanifolds.inverse.operators.impedance.factor import SYMMETRIC  # noqa: E402
+from learnedmanifolds.operators.impedance.factor import SYMMETRIC  # noqa: E402
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "eit"
 SCALE = {"scale": 1.6, "offset": 0.2}

@@ -22,7 +22,7 @@ from rich.table import Table
 
 import learnedmanifolds as lm
 from learnedmanifolds.datasets import IMAGES
-from learnedmanifolds.inverse.operators.impedance import (
+from learnedmanifolds.operators.impedance import (
     ElectricalImpedance,
     ImpedanceMesh,
     interpolate,

@@ -1,6 +1,6 @@
 """Which latent manifold do pictures of a turning object want?
 
-`lm.latent.select` on pictures of one body: turned about one axis, where the poses are a circle, and
+`lm.select` on pictures of one body: turned about one axis, where the poses are a circle, and
 turned in every way, where they are SO(3); with a file of COIL-20 (arrays X, Y) also on each of its first
 objects.
 
@@ -46,7 +46,7 @@ def main() -> None:
 
     def run(kind: str, title: str, *arguments: Any, **settings: Any) -> None:
         start = time.perf_counter()
-        selection = lm.latent.select(*arguments, **OPTIONS, **settings)
+        selection = lm.select(*arguments, **OPTIONS, **settings)
         winners.setdefault(kind, Counter())[selection.best.name] += 1
         console.print(f"{title} ({time.perf_counter() - start:.0f} s)")
         console.print(selection)

@@ -21,8 +21,8 @@ from rich.table import Table
 
 import learnedmanifolds as lm
 from learnedmanifolds.datasets import IMAGES
-from learnedmanifolds.inverse.operators import GaussianBlur, Radon, mask
-from learnedmanifolds.inverse.operators.impedance import ElectricalImpedance, ImpedanceMesh
+from learnedmanifolds.operators import GaussianBlur, Radon, mask
+from learnedmanifolds.operators.impedance import ElectricalImpedance, ImpedanceMesh
 
 OPTIMIZERS = (
     "steepest-descent",

@@ -20,10 +20,10 @@ from torch import nn
 
 import learnedmanifolds as lm
 from learnedmanifolds.datasets import Solid
-from learnedmanifolds.inverse.operators import GaussianBlur
 from learnedmanifolds.latent import GroupAction, Rotations
 from learnedmanifolds.latent.rotations import angle
 from learnedmanifolds.models import ManifoldVAE
+from learnedmanifolds.operators import GaussianBlur
 
 
 def decoder(size: int, degree: int, channels: int, width: int) -> nn.Sequential:

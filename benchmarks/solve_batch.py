@@ -21,8 +21,8 @@ import torch
 
 import learnedmanifolds as lm
 from learnedmanifolds.inverse.noise import GaussianNoise, NoiseModel, PoissonNoise
-from learnedmanifolds.inverse.operators import Operator, as_operator
 from learnedmanifolds.inverse.solve_batch import BATCH_OPTIMIZERS, solve_batch
+from learnedmanifolds.operators import Operator, as_operator
 
 ATLAS = Path(__file__).parents[1] / "tests" / "data" / "sphere.safetensors"
 MIXTURE = torch.tensor(

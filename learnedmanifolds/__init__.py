@@ -5,24 +5,42 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from learnedmanifolds import _moved
+
 if TYPE_CHECKING:
     from learnedmanifolds import (
         charts,
+        checks,
         datasets,
         diffusion,
+        files,
         geometry,
         inverse,
-        io,
         latent,
         metrics,
+        models,
+        operators,
+        optimizers,
         plot,
     )
-    from learnedmanifolds.atlas import Atlas
-    from learnedmanifolds.immersion import Immersion
-    from learnedmanifolds.inverse import InverseProblem, compare, operators, solve, solve_batch
-    from learnedmanifolds.io import load
-    from learnedmanifolds.manifolds import PymanoptManifold
-    from learnedmanifolds.models import DiffusionVAE, ManifoldVAE, MixtureVAE, pretrained
+    from learnedmanifolds import files as io
+    from learnedmanifolds.atlas import Atlas, Immersion
+    from learnedmanifolds.checks import (
+        Validated,
+        check_adjoint,
+        check_gradient,
+        check_hessian,
+        check_manifold,
+        check_retraction,
+        check_transport,
+    )
+    from learnedmanifolds.files import load
+    from learnedmanifolds.inverse.compare import compare
+    from learnedmanifolds.inverse.problem import InverseProblem
+    from learnedmanifolds.inverse.solve import solve
+    from learnedmanifolds.inverse.solve_batch import solve_batch
+    from learnedmanifolds.manifolds import GeomstatsManifold, GeooptManifold, PymanoptManifold
+    from learnedmanifolds.models import DiffusionVAE, ManifoldVAE, MixtureVAE, pretrained, select
 
 __version__ = "0.1.0"
 
@@ -32,13 +50,12 @@ _HOMES = {
     "DiffusionVAE": "learnedmanifolds.models",
     "GeomstatsManifold": "learnedmanifolds.manifolds",
     "GeooptManifold": "learnedmanifolds.manifolds",
-    "Immersion": "learnedmanifolds.immersion",
+    "Immersion": "learnedmanifolds.atlas",
     "InverseProblem": "learnedmanifolds.inverse",
     "ManifoldVAE": "learnedmanifolds.models",
     "MixtureVAE": "learnedmanifolds.models",
     "PymanoptManifold": "learnedmanifolds.manifolds",
-    "Validated": "learnedmanifolds.validated",
-    "charts": "",
+    "Validated": "learnedmanifolds.checks",
     "check_adjoint": "learnedmanifolds.checks",
     "check_gradient": "learnedmanifolds.checks",
     "check_hessian": "learnedmanifolds.checks",
@@ -46,19 +63,27 @@ _HOMES = {
     "check_retraction": "learnedmanifolds.checks",
     "check_transport": "learnedmanifolds.checks",
     "compare": "learnedmanifolds.inverse",
-    "datasets": "",
-    "diffusion": "",
-    "geometry": "",
-    "inverse": "",
-    "io": "",
-    "latent": "",
-    "load": "learnedmanifolds.io",
-    "metrics": "",
-    "operators": "learnedmanifolds.inverse",
-    "plot": "",
+    "load": "learnedmanifolds.files",
     "pretrained": "learnedmanifolds.models",
+    "select": "learnedmanifolds.models",
     "solve": "learnedmanifolds.inverse",
     "solve_batch": "learnedmanifolds.inverse",
+}
+_ROOMS = {
+    "charts",
+    "checks",
+    "datasets",
+    "diffusion",
+    "files",
+    "geometry",
+    "inverse",
+    "io",
+    "latent",
+    "metrics",
+    "models",
+    "operators",
+    "optimizers",
+    "plot",
 }
 
 __all__ = [
@@ -79,30 +104,36 @@ __all__ = [
     "check_manifold",
     "check_retraction",
     "check_transport",
+    "checks",
     "compare",
     "datasets",
     "diffusion",
+    "files",
     "geometry",
     "inverse",
     "io",
     "latent",
     "load",
     "metrics",
+    "models",
     "operators",
+    "optimizers",
     "plot",
     "pretrained",
+    "select",
     "solve",
     "solve_batch",
 ]
 
+_moved.install()
+
 
 def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return importlib.import_module(f"learnedmanifolds.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'learnedmanifolds' has no attribute {name!r}")
-    home = _HOMES[name]
-    if not home:
-        return importlib.import_module(f"learnedmanifolds.{name}")
-    return getattr(importlib.import_module(home), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

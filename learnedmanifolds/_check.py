@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +20,7 @@ from learnedmanifolds._convert import ArrayLike, Shape, describe, fits, to_dtype
 __all__ = [
     "ArrayLike",
     "Shape",
+    "as_path",
     "as_tensor",
     "floating_dtype",
     "generator",
@@ -219,6 +222,14 @@ def generator(
     if integer(seed, name, minimum=0) > MAX_SEED:
         raise ValueError(f"{name} must be at most 2**63 - 1, got {seed}")
     return source.manual_seed(int(seed))
+
+
+def as_path(value: object) -> Path:
+    """Check a path to a file; `TypeError` if it is none."""
+    # Bytes are paths to Python's own functions, but not to pathlib.
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"path must be a str or Path, got {type(value).__name__}.")
+    return Path(value)
 
 
 def _real(value: object, name: str, expected: str) -> float:

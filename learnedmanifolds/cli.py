@@ -238,7 +238,7 @@ def info(atlas: AtlasPath, json_path: JsonPath = None) -> None:
 
 
 def _load(path: Path) -> Any:
-    from learnedmanifolds.io import load
+    from learnedmanifolds.files.io import load
     from learnedmanifolds.models import pretrained, pretrained_names
 
     return pretrained(str(path)) if str(path) in pretrained_names() else load(path)

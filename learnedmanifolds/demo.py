@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds import datasets, plot
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.inverse import Comparison, InverseProblem, compare, operators, solve
 from learnedmanifolds.inverse.pca import PrincipalSubspace
 from learnedmanifolds.models import MixtureVAE, Schedule

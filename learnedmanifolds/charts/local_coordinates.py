@@ -30,7 +30,7 @@ _HOLE, _LITTLE, _MOST = 4.0, 0.25, 0.6
 # that of the points they are fitted to, if each of these were off by chance.
 _SWING = 1.0
 # Depths in a box from which a point counts as held, and as well held; for the latter see
-# `learnedmanifolds.transition.SHELL`.
+# `learnedmanifolds.atlas.transition.SHELL`.
 _HELD, _DEEP = 0.12, 0.2
 # Shares of all points for which a chart is worth it that makes points better held; that holds them
 # at all.

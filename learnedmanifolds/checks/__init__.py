@@ -5,11 +5,13 @@ from learnedmanifolds.checks.manifold import check_manifold
 from learnedmanifolds.checks.maps import check_retraction, check_transport
 from learnedmanifolds.checks.operator import check_adjoint
 from learnedmanifolds.checks.result import Check, Property, Report
+from learnedmanifolds.checks.validated import Validated
 
 __all__ = [
     "Check",
     "Property",
     "Report",
+    "Validated",
     "check_adjoint",
     "check_gradient",
     "check_hessian",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from learnedmanifolds.checks.result import Check
 from learnedmanifolds.inverse.figures import COLORS
+
+if TYPE_CHECKING:
+    from learnedmanifolds.checks.result import Check
 
 
 def plot_checks(checks: Sequence[Check]) -> Figure:

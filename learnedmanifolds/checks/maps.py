@@ -44,7 +44,7 @@ def check_retraction(
     In the ambient space for Riemannian submanifolds; else the distance of R(t v) to the
     exponential map where the manifold has both; else in the arrays that represent the points,
     where a tangent vector is the velocity of a curve of arrays. The ends must be on the manifold,
-    where `learnedmanifolds.validated.Validated` can tell.
+    where `learnedmanifolds.checks.validated.Validated` can tell.
 
     The property "second order" says whether the retraction is of second order, and need not hold:
     the tangential part of R(t v) - x - t v, or the distance to the exponential map, has slope 3.

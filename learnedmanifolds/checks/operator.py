@@ -15,8 +15,8 @@ from learnedmanifolds.checks.properties import measured
 from learnedmanifolds.checks.result import Check, Property
 from learnedmanifolds.checks.slopes import SLOPE_TOLERANCE, Curve, slope_check
 from learnedmanifolds.checks.space import Space, relative
-from learnedmanifolds.inverse.operators.base import AffineOperator, Linearization
-from learnedmanifolds.inverse.operators.deepinv import as_operator
+from learnedmanifolds.operators.base import AffineOperator, Linearization
+from learnedmanifolds.operators.deepinv import as_operator
 
 # Directions of Taylor's remainder, each of which takes some sixty evaluations of the operator. One
 # alone sees any wrong derivative unless it is orthogonal to the error.
@@ -46,7 +46,7 @@ def check_adjoint(
     Parameters
     ----------
     operator : Operator, object of deepinv's protocol, or callable
-        See `learnedmanifolds.inverse.operators.as_operator`.
+        See `learnedmanifolds.operators.as_operator`.
     point : array, ambient shape
         x; taken in float64.
     n_draws : int

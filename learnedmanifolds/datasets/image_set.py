@@ -52,7 +52,7 @@ class ImageSet:
         TypeError, ValueError
             If `n` is not an integer of at least 1.
         """
-        from learnedmanifolds.plot._panels import grey, new_figure
+        from learnedmanifolds._panels import grey, new_figure
 
         count = min(integer(n, "n", minimum=1), len(self.images))
         chosen = torch.arange(count) * len(self.images) // count

@@ -114,7 +114,7 @@ class SpectralNet(DiffusionEmbedding):
         """
         # The models' package may import this one.
         from learnedmanifolds.diffusion.spectral_training import SpectralTraining
-        from learnedmanifolds.models.networks import default_encoder
+        from learnedmanifolds.training.networks import default_encoder
 
         seed = self._check_training()
         data, graph = self._graph_of(x)
@@ -158,7 +158,7 @@ class SpectralNet(DiffusionEmbedding):
         return as_given(_evaluate(self.network_, data.cpu().double()), data)
 
     def _check_training(self) -> int:
-        from learnedmanifolds.models.seeds import start_seeds
+        from learnedmanifolds.training.seeds import start_seeds
 
         last = widths(self.hidden, "hidden")[-1]
         count = integer(self.n_components, "n_components", minimum=1)

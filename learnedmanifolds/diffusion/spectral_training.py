@@ -9,7 +9,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from learnedmanifolds.models.recorded_training import RecordedTraining
+from learnedmanifolds.training.recorded_training import RecordedTraining
 
 # Added to the covariance of a batch, relative to its mean eigenvalue: float32 must factor it.
 _JITTER = 1e-6

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, Pairs
 
 # Up to this dimension all d (d + 1) / 2 second derivatives ride along with the Jacobian, for no
@@ -53,6 +54,11 @@ class ChartedManifold(Parametrization, Protocol):
     """What geometry across charts needs: boxes, and ways from one to the next."""
 
     @property
+    def charts(self) -> Charts:
+        """The decoders and left inverses."""
+        ...
+
+    @property
     def n_charts(self) -> int:
         """Number K of charts."""
         ...
@@ -60,6 +66,11 @@ class ChartedManifold(Parametrization, Protocol):
     @property
     def tolerance(self) -> float:
         """How far a chart's reconstruction of a point that it holds may be off."""
+        ...
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of the data around the manifold."""
         ...
 
     @property

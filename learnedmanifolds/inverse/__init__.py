@@ -1,13 +1,9 @@
 """Inverse problems as optimization problems on learned manifolds."""
 
-from learnedmanifolds.inverse import operators
+import learnedmanifolds.operators as operators
 from learnedmanifolds.inverse.batch import BatchRuns, BatchSolution
 from learnedmanifolds.inverse.compare import Comparison, compare
-from learnedmanifolds.inverse.fixed_step import FixedStep
 from learnedmanifolds.inverse.history import History
-from learnedmanifolds.inverse.lbfgs import LBFGS
-from learnedmanifolds.inverse.least_squares import LeastSquaresProblem
-from learnedmanifolds.inverse.levenberg_marquardt import LevenbergMarquardt
 from learnedmanifolds.inverse.noise import GaussianNoise, NoiseModel, PoissonNoise
 from learnedmanifolds.inverse.optimizers import OPTIMIZERS, make_optimizer
 from learnedmanifolds.inverse.problem import InverseProblem
@@ -15,8 +11,12 @@ from learnedmanifolds.inverse.recording import Recorder
 from learnedmanifolds.inverse.solution import Run, Solution
 from learnedmanifolds.inverse.solve import solve
 from learnedmanifolds.inverse.solve_batch import BATCH_OPTIMIZERS, solve_batch
-from learnedmanifolds.inverse.status import Status
-from learnedmanifolds.inverse.stopping import (
+from learnedmanifolds.optimizers.fixed_step import FixedStep
+from learnedmanifolds.optimizers.lbfgs import LBFGS
+from learnedmanifolds.optimizers.least_squares import LeastSquaresProblem
+from learnedmanifolds.optimizers.levenberg_marquardt import LevenbergMarquardt
+from learnedmanifolds.optimizers.status import Status
+from learnedmanifolds.optimizers.stopping import (
     CostBelow,
     CostDecrease,
     Criterion,
@@ -27,7 +27,7 @@ from learnedmanifolds.inverse.stopping import (
     State,
     StepNorm,
 )
-from learnedmanifolds.inverse.wolfe import StrongWolfe
+from learnedmanifolds.optimizers.wolfe import StrongWolfe
 
 __all__ = [
     "BATCH_OPTIMIZERS",

@@ -22,7 +22,7 @@ from learnedmanifolds.inverse.solve import (
     draw_starts,
     run_all,
 )
-from learnedmanifolds.inverse.stopping import Criterion
+from learnedmanifolds.optimizers.stopping import Criterion
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

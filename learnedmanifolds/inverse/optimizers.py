@@ -16,10 +16,10 @@ from pymanopt.optimizers.line_search import AdaptiveLineSearcher
 from pymanopt.optimizers.optimizer import Optimizer
 
 from learnedmanifolds._check import integer, non_negative, one_of, positive
-from learnedmanifolds.inverse.fixed_step import FixedStep
-from learnedmanifolds.inverse.lbfgs import LBFGS
-from learnedmanifolds.inverse.levenberg_marquardt import LevenbergMarquardt
-from learnedmanifolds.inverse.stopping import Criterion
+from learnedmanifolds.optimizers.fixed_step import FixedStep
+from learnedmanifolds.optimizers.lbfgs import LBFGS
+from learnedmanifolds.optimizers.levenberg_marquardt import LevenbergMarquardt
+from learnedmanifolds.optimizers.stopping import Criterion
 
 
 def _line_search() -> AdaptiveLineSearcher:

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, non_negative, positive
-from learnedmanifolds.atlas import Atlas
-from learnedmanifolds.inverse.least_squares import LeastSquaresProblem
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.inverse.noise import GaussianNoise, NoiseModel
-from learnedmanifolds.inverse.operators.base import Operator
-from learnedmanifolds.inverse.operators.deepinv import as_operator
-from learnedmanifolds.inverse.operators.domain import OutsideDomainError, where_defined
 from learnedmanifolds.manifolds import PymanoptManifold
+from learnedmanifolds.operators.base import Operator
+from learnedmanifolds.operators.deepinv import as_operator
+from learnedmanifolds.operators.domain import OutsideDomainError, where_defined
+from learnedmanifolds.optimizers.least_squares import LeastSquaresProblem
 
 
 class InverseProblem:

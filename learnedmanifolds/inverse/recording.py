@@ -13,14 +13,14 @@ import pymanopt
 import torch
 
 from learnedmanifolds.geometry.local import SingularJacobianError
-from learnedmanifolds.inverse.borders import next_chart
 from learnedmanifolds.inverse.history import History
-from learnedmanifolds.inverse.iteration import Iterate
-from learnedmanifolds.inverse.least_squares import Curvature, LeastSquaresProblem
-from learnedmanifolds.inverse.operators.domain import OutsideDomainError
-from learnedmanifolds.inverse.status import Status
-from learnedmanifolds.inverse.stopping import Criterion, State
 from learnedmanifolds.manifolds.point import AtlasPoint
+from learnedmanifolds.operators.domain import OutsideDomainError
+from learnedmanifolds.optimizers.borders import next_chart
+from learnedmanifolds.optimizers.iteration import Iterate
+from learnedmanifolds.optimizers.least_squares import Curvature, LeastSquaresProblem
+from learnedmanifolds.optimizers.status import Status
+from learnedmanifolds.optimizers.stopping import Criterion, State
 
 # Enough for the trial and the accepted point of a line search; points keep their geometry alive.
 _CACHE_SIZE = 4

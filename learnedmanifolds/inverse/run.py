@@ -19,9 +19,6 @@ from pymanopt.optimizers import (
 from pymanopt.optimizers.optimizer import Optimizer
 
 from learnedmanifolds.geometry.local import LocalGeometry
-from learnedmanifolds.inverse._seed import numpy_seed
-from learnedmanifolds.inverse.borders import held_faces, next_chart
-from learnedmanifolds.inverse.iteration import IterativeOptimizer
 from learnedmanifolds.inverse.optimizers import optimizer_name
 from learnedmanifolds.inverse.recording import (
     FAILURES,
@@ -31,10 +28,13 @@ from learnedmanifolds.inverse.recording import (
     Stopped,
 )
 from learnedmanifolds.inverse.solution import Run
-from learnedmanifolds.inverse.status import Status
-from learnedmanifolds.inverse.stopping import Criterion
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.manifolds.point import AtlasPoint
+from learnedmanifolds.optimizers._seed import numpy_seed
+from learnedmanifolds.optimizers.borders import held_faces, next_chart
+from learnedmanifolds.optimizers.iteration import IterativeOptimizer
+from learnedmanifolds.optimizers.status import Status
+from learnedmanifolds.optimizers.stopping import Criterion
 
 # A run that a jump between charts stopped goes on in the next chart at most so often.
 _MAX_HOPS = 8

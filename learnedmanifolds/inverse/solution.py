@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from learnedmanifolds.inverse.history import History
-from learnedmanifolds.inverse.status import Status
+from learnedmanifolds.optimizers.status import Status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,16 +12,16 @@ import torch
 from pymanopt.optimizers.optimizer import Optimizer
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.inverse.optimizers import make_optimizer, optimizer_name
 from learnedmanifolds.inverse.problem import InverseProblem
 from learnedmanifolds.inverse.run import run
 from learnedmanifolds.inverse.solution import Run, Solution
 from learnedmanifolds.inverse.starts import SCREENED, choose_starts, require_a_start_inside
-from learnedmanifolds.inverse.stopping import Criterion
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.manifolds.point import AtlasPoint
+from learnedmanifolds.optimizers.stopping import Criterion
 
 Source: TypeAlias = Atlas | Charts | PymanoptManifold
 

@@ -7,13 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.geometry import Located
-from learnedmanifolds.inverse.operators.base import Operator
-from learnedmanifolds.inverse.operators.domain import OutsideDomainError
 from learnedmanifolds.inverse.problem import InverseProblem
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.manifolds.point import AtlasPoint
+from learnedmanifolds.operators.base import Operator
+from learnedmanifolds.operators.domain import OutsideDomainError
 
 SCREENED = 64
 """Points that are screened for each start, by default.

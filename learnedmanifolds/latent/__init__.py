@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+import warnings
 
 from learnedmanifolds.latent.base import LatentSpace
 from learnedmanifolds.latent.embedding import (
@@ -30,9 +31,6 @@ from learnedmanifolds.latent.torus import Circle, Torus
 from learnedmanifolds.latent.von_mises_fisher import VonMisesFisher
 from learnedmanifolds.latent.wrapped_normal import TorusUniform, WrappedNormal
 
-if TYPE_CHECKING:
-    from learnedmanifolds.models.select import select
-
 __all__ = [
     "Circle",
     "EmbeddedSpace",
@@ -56,15 +54,16 @@ __all__ = [
     "WrappedNormal",
     "exact_log_likelihood",
     "fit_embedding",
-    "select",
     "wigner",
 ]
 
 
 def __getattr__(name: str) -> object:
-    # The models import the latent spaces; the other way round only when asked for.
     if name == "select":
-        from learnedmanifolds.models.select import select
-
-        return select
+        warnings.warn(
+            "learnedmanifolds.latent.select is now learnedmanifolds.select.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return sys.modules[__name__.partition(".")[0]].select
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

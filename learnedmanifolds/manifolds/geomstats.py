@@ -11,7 +11,7 @@ from torch import Tensor
 
 from learnedmanifolds._check import as_tensor, integer
 from learnedmanifolds._geomstats import require_geomstats
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.geometry import InducedMetric, LocalGeometry, Located, squared_distance
 

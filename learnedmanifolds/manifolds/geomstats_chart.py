@@ -9,7 +9,7 @@ from torch import Tensor
 
 from learnedmanifolds._check import as_tensor, integer
 from learnedmanifolds._geomstats import require_geomstats
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.single import SingleChart
 from learnedmanifolds.geometry import Curvature, InducedMetric, LocalGeometry, Located

@@ -10,7 +10,8 @@ import torch
 from torch import Size, Tensor
 
 from learnedmanifolds._check import as_tensor, method
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
+from learnedmanifolds.atlas.transition import inward
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.geometry import (
     RETRACTIONS,
@@ -20,7 +21,6 @@ from learnedmanifolds.geometry import (
     Retraction,
     squared_distance,
 )
-from learnedmanifolds.transition import inward
 
 try:
     import geoopt

@@ -8,7 +8,8 @@ from pymanopt.manifolds.manifold import RiemannianSubmanifold
 from torch import Tensor
 
 from learnedmanifolds._check import integer, method, one_of
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
+from learnedmanifolds.atlas.transition import inward
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.geometry import (
     RETRACTIONS,
@@ -20,7 +21,6 @@ from learnedmanifolds.geometry import (
     Transport,
 )
 from learnedmanifolds.manifolds.point import AtlasPoint
-from learnedmanifolds.transition import inward
 
 
 class PymanoptManifold(RiemannianSubmanifold):

@@ -9,9 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from learnedmanifolds._check import as_tensor
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
+from learnedmanifolds.atlas.immersion import Immersion
 from learnedmanifolds.geometry import Located
-from learnedmanifolds.immersion import Immersion
 from learnedmanifolds.metrics.known_manifold import HasProject
 
 

@@ -30,7 +30,7 @@ from learnedmanifolds.models.diffusion_vae_steps import (
     mean_variance,
 )
 from learnedmanifolds.models.diffusion_vae_training import DiffusionVAETraining, nearest_other
-from learnedmanifolds.models.seeds import start_seeds
+from learnedmanifolds.training.seeds import start_seeds
 
 _COMPONENTS = 8
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.diffusion_charts import DiffusionCharts
 from learnedmanifolds.charts.local_coordinates import LocalChart, local_charts
 from learnedmanifolds.geometry.local import Located

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from learnedmanifolds.charts.jet import JetRule
 from learnedmanifolds.charts.taylor import can_push, push
-from learnedmanifolds.models.networks import default_decoder, default_encoder
+from learnedmanifolds.training.networks import default_decoder, default_encoder
 
 # Of the last layer of a decoder beside its linear part: it starts nearly linear.
 _START = 0.1

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from learnedmanifolds.models.diffusion_vae_network import DiffusionVAENetwork
 from learnedmanifolds.models.diffusion_vae_steps import StepLaw
-from learnedmanifolds.models.recorded_training import RecordedTraining
+from learnedmanifolds.training.recorded_training import RecordedTraining
 
 
 class DiffusionVAETraining(RecordedTraining):

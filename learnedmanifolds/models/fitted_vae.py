@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer
 from learnedmanifolds._random import seeded
-from learnedmanifolds.immersion import Immersion
+from learnedmanifolds.atlas.immersion import Immersion
 from learnedmanifolds.latent.base import LatentSpace
 from learnedmanifolds.latent.quadrature import exact_log_likelihood
 from learnedmanifolds.models.vae_network import VAENetwork

@@ -13,11 +13,8 @@ from learnedmanifolds._check import ArrayLike
 from learnedmanifolds._random import seeded
 from learnedmanifolds.latent.base import LatentSpace
 from learnedmanifolds.models.fitted_vae import FittedVAE
-from learnedmanifolds.models.networks import default_decoder, default_encoder
 from learnedmanifolds.models.patches import neighbours
-from learnedmanifolds.models.seeds import start_seeds
 from learnedmanifolds.models.spectral import spectral_points
-from learnedmanifolds.models.trainer import run_training
 from learnedmanifolds.models.vae_checks import (
     check_networks,
     check_parameters,
@@ -27,6 +24,9 @@ from learnedmanifolds.models.vae_checks import (
 )
 from learnedmanifolds.models.vae_network import VAENetwork
 from learnedmanifolds.models.vae_training import Action, VAETraining
+from learnedmanifolds.training.networks import default_decoder, default_encoder
+from learnedmanifolds.training.seeds import start_seeds
+from learnedmanifolds.training.trainer import run_training
 
 
 class ManifoldVAE(FittedVAE):

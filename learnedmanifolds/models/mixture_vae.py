@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer, positive
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.flow import FlowCharts
 from learnedmanifolds.charts.image import ImageCharts
 from learnedmanifolds.charts.learned import LearnedCharts
@@ -20,9 +20,9 @@ from learnedmanifolds.geometry.local import Located
 from learnedmanifolds.models.cells import disc_cells
 from learnedmanifolds.models.losses import evidence_lower_bound
 from learnedmanifolds.models.patches import neighbours
-from learnedmanifolds.models.seeds import start_seeds
-from learnedmanifolds.models.trainer import run_training
 from learnedmanifolds.models.training import AtlasTraining, Schedule
+from learnedmanifolds.training.seeds import start_seeds
+from learnedmanifolds.training.trainer import run_training
 
 _EPOCH = 50
 """Steps between two checkpoints; an epoch, to Lightning."""

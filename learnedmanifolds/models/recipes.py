@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from learnedmanifolds._check import one_of
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.datasets.images import IMAGES, ImageManifold
-from learnedmanifolds.io import load
+from learnedmanifolds.files.io import load
 from learnedmanifolds.models.mixture_vae import MixtureVAE
 from learnedmanifolds.models.training import Schedule
 

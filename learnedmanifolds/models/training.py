@@ -10,7 +10,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.density import SmoothedUniform
 from learnedmanifolds.charts.learned import LearnedCharts
 from learnedmanifolds.models.cells import Cells

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 
 RESERVE = 0.05
 """Depth, in coordinates of the trained boxes, at which trimmed charts hold every point."""

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer
-from learnedmanifolds.plot._panels import LINE, SMALL, TITLE
+from learnedmanifolds._panels import LINE, SMALL, TITLE
 
 if TYPE_CHECKING:
-    from learnedmanifolds.inverse.operators.impedance import ElectricalImpedance, ImpedanceMesh
+    from learnedmanifolds.operators.impedance import ElectricalImpedance, ImpedanceMesh
 
 # Currents whose potentials are drawn by default: more cannot be told apart in one panel.
 FEW = 3

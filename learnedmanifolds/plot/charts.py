@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from learnedmanifolds._check import ArrayLike
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 
 
 def colors(count: int) -> list[Any]:

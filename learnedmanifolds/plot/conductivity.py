@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from learnedmanifolds._check import ArrayLike, as_tensor
-from learnedmanifolds.plot._panels import (
+from learnedmanifolds._panels import (
     LINE,
     SMALL,
     as_images,
@@ -27,7 +27,7 @@ from learnedmanifolds.plot._potentials import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from learnedmanifolds.inverse.operators.impedance import ElectricalImpedance, ImpedanceMesh
+    from learnedmanifolds.operators.impedance import ElectricalImpedance, ImpedanceMesh
 
 # Inches: longer side of the mesh, width of the panel of potentials and of the text beside it.
 SIDE, PANEL, MARGIN = 1.75, 3.1, 0.6
@@ -83,7 +83,7 @@ def plot_conductivity(
     TypeError, ValueError
         If the mesh is none, or an array has a wrong shape or is not finite.
     """
-    from learnedmanifolds.inverse.operators.impedance import ElectricalImpedance, ImpedanceMesh
+    from learnedmanifolds.operators.impedance import ElectricalImpedance, ImpedanceMesh
 
     operator = mesh if isinstance(mesh, ElectricalImpedance) else None
     triangles = operator.mesh if operator is not None else mesh

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from learnedmanifolds.plot._panels import grey
+from learnedmanifolds._panels import grey
 
 
 def images(rows: Mapping[str, Any], shape: tuple[int, int]) -> Any:

@@ -11,18 +11,18 @@ import torch
 
 from learnedmanifolds._check import ArrayLike, as_tensor
 from learnedmanifolds._convert import to_tensor
-from learnedmanifolds.plot._panels import (
+from learnedmanifolds._panels import (
     LINE,
     PAGE_WIDTH,
     SMALL,
     TITLE,
     as_images,
     color_bar,
-    decibels,
     grey_limits,
     new_figure,
     show,
 )
+from learnedmanifolds.plot._decibels import decibels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from learnedmanifolds._check import ArrayLike, integer
-from learnedmanifolds.plot._panels import (
+from learnedmanifolds._panels import (
     PAGE_WIDTH,
     SMALL,
     as_images,
     color_bar,
-    decibels,
     grey_limits,
     new_figure,
     show,
 )
+from learnedmanifolds.plot._decibels import decibels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from learnedmanifolds.atlas import Atlas
 from learnedmanifolds.charts import ImageCharts
 from learnedmanifolds.charts.convolution import ConvolutionStack, OrthogonalUpsampling
 from learnedmanifolds.charts.jet import functional_jet, jet_rule
-from learnedmanifolds.io import load
+from learnedmanifolds.files.io import load
 
 
 def perturbed(module: torch.nn.Module, size: float = 0.1) -> torch.nn.Module:

@@ -6,7 +6,7 @@ from torch import nn
 
 from learnedmanifolds.charts.jet import functional_jet, jet_rule
 from learnedmanifolds.charts.taylor import can_push, push
-from learnedmanifolds.models.fourier import FourierFeatures
+from learnedmanifolds.training.fourier import FourierFeatures
 
 
 class Cubic(nn.Module):

@@ -23,8 +23,8 @@ from learnedmanifolds.inverse import (
     solve,
     solve_batch,
 )
-from learnedmanifolds.inverse.operators.domain import where_defined
-from learnedmanifolds.inverse.operators.impedance import ElectricalImpedance, ImpedanceMesh
+from learnedmanifolds.operators.domain import where_defined
+from learnedmanifolds.operators.impedance import ElectricalImpedance, ImpedanceMesh
 
 F64 = torch.float64
 GRADIENT = (

@@ -12,9 +12,9 @@ from learnedmanifolds.atlas import Atlas
 from learnedmanifolds.charts.analytic import SphereCharts
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.inverse import InverseProblem, operators
-from learnedmanifolds.inverse.least_squares import LeastSquaresProblem
 from learnedmanifolds.inverse.noise import GaussianNoise, PoissonNoise
 from learnedmanifolds.manifolds import PymanoptManifold
+from learnedmanifolds.optimizers.least_squares import LeastSquaresProblem
 
 
 @pytest.fixture(scope="module")

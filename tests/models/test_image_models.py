@@ -5,7 +5,7 @@ import torch
 
 from learnedmanifolds.charts import ImageCharts
 from learnedmanifolds.datasets import bars
-from learnedmanifolds.io import load
+from learnedmanifolds.files.io import load
 from learnedmanifolds.models import MixtureVAE
 from learnedmanifolds.models.training import Schedule
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import learnedmanifolds as lm
 from learnedmanifolds.cli import app
-from learnedmanifolds.io import load
+from learnedmanifolds.files.io import load
 from learnedmanifolds.models import RECIPES, Recipe, Schedule, pretrained_names, recipe
 
 TINY = Recipe(

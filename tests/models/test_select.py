@@ -21,7 +21,7 @@ def circle(n):
 
 @pytest.fixture(scope="module")
 def selection():
-    return lm.latent.select(circle(400), [Euclidean(1), Circle()], n=100, **OPTIONS)
+    return lm.select(circle(400), [Euclidean(1), Circle()], n=100, **OPTIONS)
 
 
 def test_the_circle_wins_on_a_circle(selection):
@@ -52,7 +52,7 @@ def test_within_a_standard_error_the_fewer_dimensions_win(monkeypatch):
         lm.ManifoldVAE, "log_likelihood", lambda self, x, n, seed: values[repr(self.latent)]
     )
     spaces = [Euclidean(1), Euclidean(2), Euclidean(3), Circle()]
-    ranked = lm.latent.select(circle(25), spaces, hidden=(4,), max_epochs=1).candidates
+    ranked = lm.select(circle(25), spaces, hidden=(4,), max_epochs=1).candidates
     assert [c.name for c in ranked] == [repr(spaces[i]) for i in (3, 1, 2, 0)]
     assert ranked[0].difference == pytest.approx(0.9)
     assert ranked[0].difference_error == pytest.approx(1.0)
@@ -79,4 +79,4 @@ def test_figure(selection):
 )
 def test_bad_input(candidates, options, error, message):
     with pytest.raises(error, match=message):
-        lm.latent.select(circle(20), candidates, **options)
+        lm.select(circle(20), candidates, **options)

@@ -6,7 +6,7 @@ import torch
 from printable import assert_printable, no_global_state
 
 from learnedmanifolds.datasets import Balls
-from learnedmanifolds.inverse.operators.impedance import (
+from learnedmanifolds.operators.impedance import (
     ElectricalImpedance,
     Electrodes,
     ImpedanceMesh,

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
+from learnedmanifolds.atlas.transition import inward
 from learnedmanifolds.geometry import Located
 from learnedmanifolds.inverse.batch.iterate import Place
-from learnedmanifolds.inverse.borders import ON_FACE
-from learnedmanifolds.transition import inward
+from learnedmanifolds.optimizers.borders import ON_FACE
 
 # A gradient that small across a face, relative to its norm, has been projected on the face.
 _ALONG_FACE = 1e-10

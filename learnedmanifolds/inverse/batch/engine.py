@@ -15,7 +15,7 @@ from learnedmanifolds.inverse.batch.method import BatchMethod
 from learnedmanifolds.inverse.batch.objective import BatchObjective, Evaluation
 from learnedmanifolds.inverse.batch.records import STATUSES, Ends, Runs, Spots
 from learnedmanifolds.inverse.batch.rows import without_failures
-from learnedmanifolds.inverse.status import Status
+from learnedmanifolds.optimizers.status import Status
 
 # As in `inverse.run` and `inverse.recording`: steps rejected in a row, and charts entered where a
 # jump between charts would stop a run.

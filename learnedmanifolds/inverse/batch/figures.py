@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from learnedmanifolds.inverse.figures import COLORS
-from learnedmanifolds.inverse.status import Status
+from learnedmanifolds.optimizers.status import Status
 
 if TYPE_CHECKING:
     from learnedmanifolds.inverse.batch.solution import BatchSolution

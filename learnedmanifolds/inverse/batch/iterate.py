@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.jet import Jet
 from learnedmanifolds.geometry import LocalGeometry, Located
 from learnedmanifolds.inverse.batch.rows import Rows

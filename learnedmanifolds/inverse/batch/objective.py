@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.inverse.noise import NoiseModel
-from learnedmanifolds.inverse.operators.base import AffineOperator, Operator
-from learnedmanifolds.inverse.operators.domain import where_defined
+from learnedmanifolds.operators.base import AffineOperator, Operator
+from learnedmanifolds.operators.domain import where_defined
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor
-from learnedmanifolds.inverse.operators import DeepinvOperator, FunctionOperator, Identity, Operator
 from learnedmanifolds.inverse.problem import InverseProblem
+from learnedmanifolds.operators import DeepinvOperator, FunctionOperator, Identity, Operator
 
 
 class Problems(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from learnedmanifolds.inverse.batch.iterate import Iterate
 from learnedmanifolds.inverse.batch.rows import Rows
-from learnedmanifolds.inverse.status import Status
+from learnedmanifolds.optimizers.status import Status
 
 STATUSES = tuple(Status)
 

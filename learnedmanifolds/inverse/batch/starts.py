@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from learnedmanifolds._check import ArrayLike, as_tensor
-from learnedmanifolds.atlas import Atlas
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.geometry import Located
 
 

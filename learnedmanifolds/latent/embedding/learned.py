@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from learnedmanifolds._check import integer
+from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.geometry.metric import InducedMetric
 from learnedmanifolds.latent._call import call
 from learnedmanifolds.latent._parameters import last_axis, times
@@ -18,7 +19,6 @@ from learnedmanifolds.latent.embedding.base import Embedding
 from learnedmanifolds.latent.embedding.charts import NetworkCharts
 
 if TYPE_CHECKING:
-    from learnedmanifolds.atlas import Atlas
     from learnedmanifolds.latent.embedding.quality import EmbeddingQuality
 
 # Anchors of the left inverse a coordinate, and all together for more than two coordinates.
@@ -122,8 +122,6 @@ class LearnedEmbedding(Embedding):
 
     def atlas(self, turns: int = 1) -> Atlas:
         """The image as a manifold, which copies of it hold up to its distance to the samples."""
-        from learnedmanifolds.atlas import Atlas
-
         stray = 0.01 if self.quality is None else self.quality.stray * self.quality.size
         return Atlas(self.charts(turns), noise_std=stray)
 

@@ -1,0 +1,386 @@
+"""Several charts, one manifold."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import math
+import numbers
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer, positive
+from learnedmanifolds._record import Record, write
+from learnedmanifolds.atlas.nearest import nearest
+from learnedmanifolds.atlas.quality import Quality, measure_quality
+from learnedmanifolds.atlas.transition import deepest_other, move
+from learnedmanifolds.charts.base import Charts
+from learnedmanifolds.charts.jet import Jet, Pairs
+from learnedmanifolds.geometry import LocalGeometry, Located
+
+FORMAT = "learnedmanifolds atlas 1"
+"""Of saved files."""
+
+# What rounding of a point and back leaves, in units of eps^(3/4): deep networks amplify it.
+_ROUNDING = 30
+
+
+class Atlas:
+    """A manifold made of the images of K charts, each trusted on its box [-1, 1]^d.
+
+    Points are given with their chart wherever a result depends on it. Points in one call may be in
+    different charts: they are evaluated in one batched call. dtype and device are those of the
+    charts' parameters.
+
+    Parameters
+    ----------
+    charts : Charts
+    weights : array, shape (K,), optional
+        Mixing weights alpha; equal ones by default.
+    noise_std : float
+        Standard deviation sigma_x of the data around the manifold, in the units of the data.
+    tolerance : float, optional
+        How far a chart's reconstruction of a point may be off for the chart to hold the point; by
+        default (sqrt(n - d) + 4) `noise_std`, which Gaussian noise of that size rarely exceeds.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, shape or range.
+    """
+
+    def __init__(
+        self,
+        charts: Charts,
+        weights: ArrayLike | None = None,
+        noise_std: float = 0.01,
+        tolerance: float | None = None,
+    ) -> None:
+        if not isinstance(charts, Charts):
+            raise TypeError(f"charts must be a Charts object, got {type(charts).__name__}.")
+        self.charts = copy.deepcopy(charts).requires_grad_(False).eval()
+        self.noise_std = positive(noise_std, "noise_std")
+        usual = (math.sqrt(max(0, charts.n_ambient - charts.dim)) + 4) * self.noise_std
+        self.tolerance = positive(usual if tolerance is None else tolerance, "tolerance")
+        shares = torch.ones(charts.n_charts) if weights is None else as_tensor(weights, "weights")
+        shares = as_tensor(shares, "weights", shape=(charts.n_charts,))
+        if bool((shares < 0).any()) or float(shares.sum()) <= 0:
+            raise ValueError(f"weights must be non-negative with a positive sum, got {shares}.")
+        shares = shares.double()
+        self.weights = (shares / shares.sum()).to(dtype=self.dtype, device=self.device)
+
+    @property
+    def n_charts(self) -> int:
+        """Number K of charts."""
+        return self.charts.n_charts
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of the manifold."""
+        return self.charts.dim
+
+    @property
+    def ambient_shape(self) -> tuple[int, ...]:
+        """Shape of one point."""
+        return self.charts.ambient_shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the parameters; points are computed in it."""
+        return next((p.dtype for p in self.charts.state_dict().values()), torch.float64)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return next((p.device for p in self.charts.state_dict().values()), torch.device("cpu"))
+
+    def to(self, target: torch.dtype | torch.device | str) -> Self:
+        """A copy in another dtype or on another device."""
+        other = copy.copy(self)
+        vars(other).pop("half_diagonal", None)
+        other.charts = copy.deepcopy(self.charts).to(target)
+        other.weights = self.weights.to(target)
+        return other
+
+    def __repr__(self) -> str:
+        return (
+            f"Atlas(n_charts={self.n_charts}, dim={self.dim}, "
+            f"ambient_shape={self.ambient_shape}, dtype={self.dtype})"
+        )
+
+    def decode(self, coords: ArrayLike, chart: ArrayLike | int) -> Tensor:
+        """Points (N, *ambient_shape) of coordinates (N, d) in their charts, int or (N,)."""
+        z = self._coords(coords)
+        charts = self._chart(chart, len(z))
+        points = _by_chart(self.n_charts, charts, (z,), lambda k, t: self.charts.decode(t, k))
+        return points.unflatten(-1, self.ambient_shape)
+
+    def encode(self, x: ArrayLike, chart: ArrayLike | int) -> Tensor:
+        """Coordinates (N, d) of points (N, *ambient_shape) in the given charts, int or (N,)."""
+        flat = self.flat(x)
+        charts = self._chart(chart, len(flat))
+        return _by_chart(self.n_charts, charts, (flat,), lambda k, y: self.charts.encode(y, k))
+
+    def jet(self, coords: Tensor, chart: Tensor | int, tangents: Tensor, pairs: Pairs = ()) -> Jet:
+        """Derivatives of the decoder, see `Charts.jet`; points may be in different charts."""
+        n_first = len(tangents)
+
+        def rows(k: int | None, t: Tensor, directions: Tensor) -> Tensor:
+            jet = self.charts.jet(t, k, directions.movedim(-2, -3), pairs)
+            value = jet.value.unsqueeze(-3)
+            return torch.cat([value, jet.first, jet.second], -3).movedim(-3, -2)
+
+        by = _by_chart if coords.device.type != "cpu" else _in_pieces
+        stacked = by(self.n_charts, chart, (coords, tangents.movedim(0, 1)), rows)
+        stacked = stacked.movedim(-2, 0)
+        return Jet(stacked[0], stacked[1 : 1 + n_first], stacked[1 + n_first :])
+
+    def geometry(self, coords: ArrayLike, chart: ArrayLike | int) -> LocalGeometry:
+        """First- and second-order geometry at points given by chart and coordinates."""
+        z = self._coords(coords)
+        return LocalGeometry(self, z, self._chart(chart, len(z)))
+
+    def claims(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates (K, N, d) of flat points in all charts and the distance that each misses (K, N)."""
+        coords = self.charts.encode(x)
+        return coords, (self.charts.decode(coords) - x).norm(dim=-1)
+
+    def enter(self, x: Tensor, chart: Tensor, depth: float = 0.0) -> tuple[Tensor, Located]:
+        """Whether a chart other than the given ones (N,) holds each flat point, which, and where.
+
+        At a depth in its box of at least the given one; a negative one lets the box end before.
+        """
+        return deepest_other(self, x, chart, depth)
+
+    def move(self, located: Located, step: Tensor) -> Located:
+        """End of a step in coordinates (N, d) through the charts that it crosses."""
+        return move(self, located, step)
+
+    def _log_claims(self, x: Tensor, prior: bool) -> Tensor:
+        coords = self.charts.encode(x)
+        # Squares, not squared norms: a norm has no second derivative on the manifold itself.
+        square = (self.charts.decode(coords) - x).square().sum(-1)
+        density = self.charts.log_prior(coords) if prior else self.charts.density.log_prob(coords)
+        log_weights = self.weights.log().unsqueeze(-1)
+        return log_weights + density - square / (2 * self.noise_std**2)
+
+    def responsibilities(self, x: ArrayLike) -> Tensor:
+        """Posterior probabilities (N, K) of the charts, softmax of ELBO + log alpha; no noise."""
+        return torch.softmax(self._log_claims(self.flat(x), prior=True), dim=0).T
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """Log of sum_k alpha_k q(E_k x) exp(-|x - D_k E_k x|^2 / (2 sigma_x^2)), (N,), in nats.
+
+        The latent density as a function of the ambient point, the same from every chart; it falls
+        toward the boundary of the manifold. Differentiable in x.
+        """
+        return torch.logsumexp(self._log_claims(x.flatten(1), prior=False), dim=0)
+
+    def locate(self, x: ArrayLike) -> Located:
+        """The chart that holds each point most deeply, and the coordinates in it.
+
+        Among the charts in whose box the point lies and that reproduce it within the tolerance, or
+        within twice the best chart's error, the deepest; where there is none, the chart of the
+        largest responsibility, the coordinates clipped to its box.
+        """
+        flat = self.flat(x)
+        coords, error = self.claims(flat)
+        depth = 1 - coords.abs().amax(-1)
+        inside = depth >= 0
+        best = torch.where(inside, error, torch.inf).amin(0)
+        holds = inside & (error <= torch.maximum(2 * best, best.new_tensor(self.tolerance)))
+        score = torch.where(holds, depth, -torch.inf)
+        fallback = self._log_claims(flat, prior=True)
+        chart = torch.where(holds.any(0), score.argmax(0), fallback.argmax(0))
+        chosen = coords[chart, torch.arange(len(flat), device=flat.device)]
+        return Located(chart, chosen.clamp(-1, 1))
+
+    def find(self, x: ArrayLike, name: str = "x") -> Located:
+        """Where points of the manifold (N, *ambient_shape) are.
+
+        Among the charts that reproduce a point up to rounding the one that holds it most deeply, so
+        that points that the atlas made keep their coordinates; where there is none, `nearest`.
+
+        Raises
+        ------
+        ValueError
+            If a point is farther from the manifold than the tolerance.
+        """
+        flat = self.flat(x, name)
+        coords, error = self.claims(flat)
+        depth = 1 - coords.abs().amax(-1)
+        rounding = _ROUNDING * torch.finfo(flat.dtype).eps ** 0.75
+        same = error <= rounding * (1 + flat.norm(dim=-1))
+        score = torch.where(same & (depth >= -rounding), depth, -torch.inf)
+        chart = score.argmax(0)
+        found = coords[chart, torch.arange(len(flat), device=flat.device)].clamp(-1, 1)
+        other = score.amax(0).isinf()
+        if bool(other.any()):
+            near = self.nearest_flat(flat[other])
+            chart[other], found[other] = near
+            gap = (self.decode(*reversed(near)).flatten(1) - flat[other]).norm(dim=-1)
+            if float(gap.max()) > self.tolerance:
+                raise ValueError(
+                    f"{name} must be on the manifold: it is {float(gap.max()):.3g} away from the "
+                    f"nearest point, the tolerance is {self.tolerance:.3g}; atlas.project gives it."
+                )
+        return Located(chart, found)
+
+    def project(self, x: ArrayLike) -> Tensor:
+        """Nearest points of the manifold, (N, *ambient_shape)."""
+        located = self.nearest(x)
+        return self.decode(located.coords, located.chart)
+
+    def nearest(self, x: ArrayLike) -> Located:
+        """Chart and coordinates of the nearest point: damped Gauss-Newton in every chart's box."""
+        return self.nearest_flat(self.flat(x))
+
+    def nearest_flat(self, x: Tensor) -> Located:
+        """See `nearest`; of unchecked flat points (N, n)."""
+        return nearest(self, x)
+
+    def sample(self, n: int, seed: int | None = None) -> Tensor:
+        """Points (n, *ambient_shape): a chart by its weight, coordinates by its latent density."""
+        located = self.sample_coords(n, seed)
+        return self.decode(located.coords, located.chart)
+
+    def sample_coords(self, n: int, seed: int | None = None) -> Located:
+        """Charts and coordinates of `sample`; the density's tails outside the box are left out."""
+        count, source = integer(n, "n", minimum=1), generator(seed)
+        chart = torch.multinomial(self.weights.cpu().double(), count, True, generator=source)
+        coords = self.charts.density.sample(
+            count, self.dim, generator=source, truncated=True, dtype=torch.float64
+        )
+        return Located(chart.to(self.device), coords.to(dtype=self.dtype, device=self.device))
+
+    @functools.cached_property
+    def half_diagonal(self) -> float:
+        """Half the diagonal of the cube that holds a sample of 128 points, in units of the data."""
+        points = self.sample(128, seed=0).flatten(1)
+        return 0.5 * float((points.amax(0) - points.amin(0)).norm())
+
+    def quality(self, x: ArrayLike) -> Quality:
+        """Figures of how well the atlas covers and reproduces the points, see `Quality`."""
+        flat = self.flat(x)
+        with torch.no_grad():
+            shares = [
+                torch.softmax(self._log_claims(part, prior=True), dim=0).T
+                for part in flat.split(4096)
+            ]
+            return measure_quality(self, flat, torch.cat(shares))
+
+    def save(self, path: str | Path) -> None:
+        """Write the atlas as safetensors with a JSON header; beside first, then renamed.
+
+        Raises
+        ------
+        TypeError
+            If the path is none.
+        ValueError
+            If the charts have no weights to save, such as analytic ones.
+        OSError
+            If the folder cannot be written.
+        """
+        write(self.record(), path)
+
+    def record(self) -> Record:
+        """What a file of the atlas holds.
+
+        Raises
+        ------
+        ValueError
+            If the charts have no weights to save, such as analytic ones.
+        """
+        try:
+            config = self.charts.config()
+        except NotImplementedError as error:
+            family = type(self.charts).__name__
+            raise ValueError(
+                f"atlas must have learned charts to be saved, got {family}."
+            ) from error
+        header = {
+            "format": FORMAT,
+            "charts": type(self.charts).__name__,
+            "config": json.dumps(config),
+            "noise_std": repr(self.noise_std),
+            "tolerance": repr(self.tolerance),
+        }
+        tensors = {f"charts.{name}": t for name, t in self.charts.state_dict().items()}
+        return Record(header, {**tensors, "weights": self.weights})
+
+    def flat(self, x: ArrayLike, name: str = "x") -> Tensor:
+        """Checked points as a tensor (N, n) of the atlas' dtype and device."""
+        points = as_tensor(x, name, shape=(None, *self.ambient_shape))
+        return points.to(dtype=self.dtype, device=self.device).flatten(1)
+
+    def _coords(self, coords: ArrayLike) -> Tensor:
+        checked = as_tensor(coords, "coords", shape=(None, self.dim))
+        return checked.to(dtype=self.dtype, device=self.device)
+
+    def _chart(self, chart: ArrayLike | int, count: int) -> Tensor | int:
+        if isinstance(chart, numbers.Integral | bool):
+            single = integer(chart, "chart")
+            if not 0 <= single < self.n_charts:
+                raise ValueError(f"chart must be in 0..{self.n_charts - 1}, got {single}.")
+            return single
+        index = as_tensor(chart, "chart", dtype=torch.int64, shape=(count,))
+        if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < self.n_charts:
+            raise ValueError(f"chart must be in 0..{self.n_charts - 1}, got {index.tolist()[:10]}.")
+        return index.to(self.device)
+
+
+def _by_chart(
+    n_charts: int,
+    chart: Tensor | int,
+    arguments: tuple[Tensor, ...],
+    function: Callable[..., Tensor],
+) -> Tensor:
+    """Evaluate ``function(k, *arguments)`` for rows in different charts in one batched call.
+
+    Rows of one chart go to that chart alone; of several, they are padded to a batch a chart.
+    """
+    if isinstance(chart, int):
+        return function(chart, *arguments)
+    if chart.numel() == 0 or bool((chart == chart[0]).all()):
+        return function(int(chart[0]) if chart.numel() else 0, *arguments)
+    counts = torch.bincount(chart, minlength=n_charts)
+    size = int(counts.max())
+    order = torch.argsort(chart, stable=True)
+    starts = counts.cumsum(0) - counts
+    rank = torch.empty_like(chart)
+    rank[order] = torch.arange(len(chart), device=chart.device) - starts[chart[order]]
+    slot = chart * size + rank
+    padded = []
+    for argument in arguments:
+        buffer = argument.new_zeros(n_charts * size, *argument.shape[1:])
+        padded.append(buffer.index_copy(0, slot, argument).unflatten(0, (n_charts, size)))
+    return function(None, *padded).flatten(0, 1)[slot]
+
+
+# Measured on jets of flow charts: larger temporary tensors do not stay in the processor's cache, and
+# a point then takes 2 to 4 times as long.
+_PIECE = 128
+
+
+def _in_pieces(
+    n_charts: int,
+    chart: Tensor | int,
+    arguments: tuple[Tensor, ...],
+    function: Callable[..., Tensor],
+) -> Tensor:
+    """What `_by_chart` does; many rows chart by chart, in pieces."""
+    count = len(arguments[0])
+    if count <= _PIECE:
+        return _by_chart(n_charts, chart, arguments, function)
+    if isinstance(chart, int):
+        groups = [(chart, torch.arange(count))]
+    else:
+        groups = [(k, (chart == k).nonzero().squeeze(-1)) for k in range(n_charts)]
+    pieces = [(k, index) for k, rows in groups for index in rows.split(_PIECE) if len(rows)]
+    values = [function(k, *(argument[index] for argument in arguments)) for k, index in pieces]
+    return torch.cat(values)[torch.cat([index for _, index in pieces]).argsort()]

@@ -1,0 +1,133 @@
+"""How well an atlas covers and reproduces data: the figures that every atlas reports."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from learnedmanifolds.geometry import ChartedManifold, LocalGeometry
+
+_PROBES = 512
+_FOLD_GAP = 0.5
+DEAD_SHARE = 0.1
+"""A chart with less than this part of an equal share of the data counts as dead."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Figures of an atlas on given points; lengths in the units of the data.
+
+    A chart *holds* a point when the point's coordinates are in its box and its reconstruction is
+    within the atlas' tolerance.
+
+    Attributes
+    ----------
+    n_points : int
+    reconstruction_error, reconstruction_error_max : float
+        Mean and largest distance to the reconstruction by the best chart.
+    coverage, covered_twice : float
+        Shares of the points that at least one, at least two charts hold.
+    border_depth : float
+        Smallest depth (1 - largest coordinate) of a point in the chart that holds it most deeply.
+    disagreement, disagreement_95 : float
+        Median and 95th percentile of the largest distance between the reconstructions of the
+        charts that hold a point, over the points held twice; NaN where there are none.
+    shares : tuple of float
+        Mean responsibility of each chart.
+    condition_number, condition_number_max : float
+        Median and largest condition number of the Jacobian over the charts' boxes.
+    dead_charts : tuple of int
+        Charts with less than a tenth of an equal share.
+    folded : tuple of float
+        For each chart the share of its box that lies, in space, within twice the noise of a part of
+        the same box more than a quarter of its width away: sheets that the data cannot tell apart.
+    """
+
+    n_points: int
+    reconstruction_error: float
+    reconstruction_error_max: float
+    coverage: float
+    covered_twice: float
+    border_depth: float
+    disagreement: float
+    disagreement_95: float
+    shares: tuple[float, ...]
+    condition_number: float
+    condition_number_max: float
+    dead_charts: tuple[int, ...]
+    folded: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as plain values, for JSON."""
+        return asdict(self)
+
+    @property
+    def healthy(self) -> bool:
+        """No dead chart, none folded over a quarter of its box, at most 2 % of the points uncovered."""
+        return not self.dead_charts and max(self.folded) < 0.25 and self.coverage >= 0.98
+
+
+@torch.no_grad()
+def measure_quality(manifold: ChartedManifold, x: Tensor, responsibilities: Tensor) -> Quality:
+    """Measure charts on flat points (N, n), given the probabilities (N, K) of the charts there.
+
+    No random draw but a fixed probe of the boxes.
+    """
+    if not len(x):
+        raise ValueError("x must not be empty, got shape (0, ...).")
+    parts = [_measure(manifold, part) for part in x.split(4096)]
+    error, depth, holders, gap = (torch.cat(p) for p in zip(*parts, strict=True))
+    twice = holders >= 2
+    share = responsibilities.mean(0)
+    condition, folded = _probe_boxes(manifold)
+    nan = torch.tensor([float("nan")])
+    gaps = gap[twice] if bool(twice.any()) else nan
+    return Quality(
+        n_points=len(x),
+        reconstruction_error=float(error.mean()),
+        reconstruction_error_max=float(error.max()),
+        coverage=float((holders >= 1).double().mean()),
+        covered_twice=float(twice.double().mean()),
+        border_depth=float(depth.min()),
+        disagreement=float(gaps.median()),
+        disagreement_95=float(gaps.double().quantile(0.95)),
+        shares=tuple(share.tolist()),
+        condition_number=float(condition.median()),
+        condition_number_max=float(condition.max()),
+        dead_charts=tuple((share < DEAD_SHARE / manifold.n_charts).nonzero().flatten().tolist()),
+        folded=folded,
+    )
+
+
+def _measure(manifold: ChartedManifold, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    coords = manifold.charts.encode(x)
+    again = manifold.charts.decode(coords)
+    error = (again - x).norm(dim=-1)
+    depth = 1 - coords.abs().amax(-1)
+    holds = (depth >= 0) & (error <= manifold.tolerance)
+    inside = torch.where(depth >= 0, error, torch.inf).amin(0)
+    best = torch.where(inside.isfinite(), inside, error.amin(0))
+    deepest = torch.where(holds, depth, -1.0).amax(0)
+    gap = torch.zeros_like(best)
+    for k in range(manifold.n_charts):
+        for j in range(k):
+            distance = (again[k] - again[j]).norm(dim=-1)
+            gap = torch.maximum(gap, torch.where(holds[k] & holds[j], distance, 0.0))
+    return best, deepest, holds.sum(0), gap
+
+
+def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...]]:
+    generator = torch.Generator().manual_seed(0)
+    t = 2 * torch.rand(_PROBES, manifold.dim, generator=generator, dtype=torch.float64) - 1
+    t = t.to(dtype=manifold.dtype, device=manifold.device)
+    far = torch.cdist(t, t, p=torch.inf) > _FOLD_GAP
+    conditions, folded = [], []
+    for k in range(manifold.n_charts):
+        local = LocalGeometry(manifold, t, k)
+        conditions.append(local.condition_number)
+        near = torch.cdist(local.point, local.point) < 2 * manifold.noise_std
+        folded.append(float((near & far).any(-1).double().mean()))
+    return torch.cat(conditions), tuple(folded)

@@ -1,0 +1,1 @@
+"""What all trained estimators share: Lightning runs, histories, seeds, networks."""

@@ -1,0 +1,96 @@
+"""What trainings on batches that they draw themselves share: a history, Adam, the check for NaN."""
+
+from __future__ import annotations
+
+import abc
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from learnedmanifolds.training.trainer import run_training
+
+# Steps between two entries of the history, and between two checkpoints.
+_STEPS_PER_EPOCH = 100
+
+
+class RecordedTraining(lightning.LightningModule, abc.ABC):
+    """Adam with a rate that falls as a cosine, and a history that is in the checkpoints.
+
+    Every draw of a step comes from a generator seeded by the step's number, so that an interrupted
+    run that resumes ends in the same weights.
+
+    Parameters
+    ----------
+    network : nn.Module
+        What is trained.
+    learning_rate : float
+        It falls to zero.
+    max_steps : int
+    seed : int
+    """
+
+    def __init__(self, network: nn.Module, learning_rate: float, max_steps: int, seed: int) -> None:
+        super().__init__()
+        self.network = network
+        self.learning_rate, self.max_steps, self.seed = learning_rate, max_steps, seed
+        self.history: dict[str, list[Any]] = {"step": []}
+        self._sums: dict[str, float] = {}
+
+    def run(self, accelerator: str, verbose: bool, folder: str | Path | None) -> None:
+        """Train to the end, on one device; see `run_training`."""
+        run_training(
+            self,
+            steps_per_epoch=_STEPS_PER_EPOCH,
+            max_steps=self.max_steps,
+            accelerator=accelerator,
+            verbose=verbose,
+            folder=folder,
+        )
+
+    def draws(self, step: int) -> torch.Generator:
+        """The generator of a step."""
+        return torch.Generator().manual_seed(self.seed * 7_919 + step)
+
+    def record(self, loss: Tensor, **others: Tensor) -> Tensor:
+        """Put the loss and other values of a step into the history; return the loss.
+
+        Raises
+        ------
+        RuntimeError
+            If the loss is NaN or infinite.
+        """
+        if not bool(loss.isfinite()):
+            raise RuntimeError(
+                f"the training diverged at step {self.global_step}: the loss is {float(loss.detach())}; "
+                "try a smaller learning_rate."
+            )
+        for name, value in {"loss": loss, **others}.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
+        done = self.global_step + 1
+        if done % _STEPS_PER_EPOCH == 0 or done == self.max_steps:
+            since = done - (self.history["step"][-1] if self.history["step"] else 0)
+            self.history["step"].append(done)
+            for name, total in self._sums.items():
+                self.history.setdefault(name, []).append(total / since)
+            self._sums = {}
+        return loss
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the history."""
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore it."""
+        self.history = checkpoint["history"]
+
+    def configure_optimizers(self) -> Any:
+        """Adam, its rate falling as a cosine."""
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, fused=True)
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.max_steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
