@@ -9,16 +9,17 @@ import math
 import numbers
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer, positive
 from learnedmanifolds._record import Record, write
-from learnedmanifolds.atlas.nearest import nearest
+from learnedmanifolds.atlas.nearest import anchors, nearest
 from learnedmanifolds.atlas.quality import Quality, measure_quality
 from learnedmanifolds.atlas.transition import deepest_other, move
+from learnedmanifolds.charts.anchors import Anchors
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, Pairs
 from learnedmanifolds.geometry import LocalGeometry, Located
@@ -102,10 +103,15 @@ class Atlas:
     def to(self, target: torch.dtype | torch.device | str) -> Self:
         """A copy in another dtype or on another device."""
         other = copy.copy(self)
-        vars(other).pop("half_diagonal", None)
+        for cached in ("half_diagonal", "anchors"):
+            vars(other).pop(cached, None)
         other.charts = copy.deepcopy(self.charts).to(target)
         other.weights = self.weights.to(target)
         return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Anchors take more room than the charts, and are made again when they are needed.
+        return {name: value for name, value in vars(self).items() if name != "anchors"}
 
     def __repr__(self) -> str:
         return (
@@ -185,8 +191,7 @@ class Atlas:
         """The chart that holds each point most deeply, and the coordinates in it.
 
         Among the charts in whose box the point lies and that reproduce it within the tolerance, or
-        within twice the best chart's error, the deepest; where there is none, the chart of the
-        largest responsibility, the coordinates clipped to its box.
+        within twice the best chart's error, the deepest; where there is none, `nearest`.
         """
         flat = self.flat(x)
         coords, error = self.claims(flat)
@@ -194,11 +199,12 @@ class Atlas:
         inside = depth >= 0
         best = torch.where(inside, error, torch.inf).amin(0)
         holds = inside & (error <= torch.maximum(2 * best, best.new_tensor(self.tolerance)))
-        score = torch.where(holds, depth, -torch.inf)
-        fallback = self._log_claims(flat, prior=True)
-        chart = torch.where(holds.any(0), score.argmax(0), fallback.argmax(0))
-        chosen = coords[chart, torch.arange(len(flat), device=flat.device)]
-        return Located(chart, chosen.clamp(-1, 1))
+        chart = torch.where(holds, depth, -torch.inf).argmax(0)
+        found = coords[chart, torch.arange(len(flat), device=flat.device)]
+        other = ~holds.any(0)
+        if bool(other.any()):
+            chart[other], found[other] = self.nearest_flat(flat[other])
+        return Located(chart, found)
 
     def find(self, x: ArrayLike, name: str = "x") -> Located:
         """Where points of the manifold (N, *ambient_shape) are.
@@ -215,7 +221,7 @@ class Atlas:
         coords, error = self.claims(flat)
         depth = 1 - coords.abs().amax(-1)
         rounding = _ROUNDING * torch.finfo(flat.dtype).eps ** 0.75
-        same = error <= rounding * (1 + flat.norm(dim=-1))
+        same = error <= rounding * (self.half_diagonal + flat.norm(dim=-1))
         score = torch.where(same & (depth >= -rounding), depth, -torch.inf)
         chart = score.argmax(0)
         found = coords[chart, torch.arange(len(flat), device=flat.device)].clamp(-1, 1)
@@ -237,7 +243,7 @@ class Atlas:
         return self.decode(located.coords, located.chart)
 
     def nearest(self, x: ArrayLike) -> Located:
-        """Chart and coordinates of the nearest point: damped Gauss-Newton in every chart's box."""
+        """Chart and coordinates of the nearest point, at any distance; see `atlas.nearest`."""
         return self.nearest_flat(self.flat(x))
 
     def nearest_flat(self, x: Tensor) -> Located:
@@ -257,6 +263,11 @@ class Atlas:
             count, self.dim, generator=source, truncated=True, dtype=torch.float64
         )
         return Located(chart.to(self.device), coords.to(dtype=self.dtype, device=self.device))
+
+    @functools.cached_property
+    def anchors(self) -> tuple[Anchors, Located]:
+        """Points all over the boxes of all charts, and where they are: starts of `nearest`."""
+        return anchors(self)
 
     @functools.cached_property
     def half_diagonal(self) -> float:

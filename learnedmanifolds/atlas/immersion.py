@@ -114,17 +114,6 @@ class Immersion(Atlas):
         z = self.charts.latent(self.flat(x))
         return self.latent.project(z.unflatten(-1, self.latent.shape))
 
-    def nearest_flat(self, x: Tensor) -> Located:
-        """See `Atlas.nearest_flat`; the charts' left inverse, where it ends in a box."""
-        with torch.no_grad():
-            coords = self.charts.encode(x)
-        chart = coords.abs().amax(-1).argmin(0)
-        found = Located(chart, coords[chart, torch.arange(len(x), device=x.device)])
-        out = found.coords.abs().amax(-1) > 1
-        if bool(out.any()):
-            found.chart[out], found.coords[out] = super().nearest_flat(x[out])
-        return found
-
     def log_density(self, x: Tensor) -> Tensor:
         """Log of the prior at the nearest point's latent variable minus |x - D(z)|^2 / (2 sigma_x^2)."""
         flat = x.flatten(1)

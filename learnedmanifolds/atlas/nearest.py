@@ -1,30 +1,89 @@
-"""Nearest points of an atlas: damped Gauss-Newton in the box of every chart."""
+"""Nearest points of an atlas, at any distance: Newton's method in the boxes of all charts."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from learnedmanifolds.charts.refine import refine
+from learnedmanifolds.charts.anchors import Anchors
+from learnedmanifolds.charts.refine import Expansion, Refined, expansion, refine
 from learnedmanifolds.geometry.local import ChartedManifold, Located
 
+# Anchors along an axis of a box, by its dimension; beyond, a quasi-random set.
+_PER_AXIS = {1: 129, 2: 33, 3: 13, 4: 7}
+_MANY = 4096
+# Numbers that the anchors of an atlas may take; a chart has at least some.
+_LARGEST, _FEWEST = 2**25, 64
+# Starts for one point beside the encoders'.
+_BASINS = 16
+# An error below this many roundings of a point's size is zero.
+_ROUNDING = 64
 
+
+def anchors(manifold: ChartedManifold) -> tuple[Anchors, Located]:
+    """Points all over the boxes of all charts, and where they are."""
+    d, n_charts = manifold.dim, manifold.n_charts
+    most = max(_FEWEST, _LARGEST // (n_charts * manifold.charts.n_ambient))
+    side = min(_PER_AXIS.get(d, 0), int(most ** (1 / d)))
+    if side > 2:
+        axis = torch.linspace(-1, 1, side, dtype=torch.float64)
+        box = torch.cartesian_prod(*[axis] * d).view(-1, d)
+    else:
+        sobol = torch.quasirandom.SobolEngine(d, scramble=True, seed=0)
+        box = 2 * sobol.draw(min(_MANY, most), dtype=torch.float64) - 1
+    box = box.to(dtype=manifold.dtype, device=manifold.device)
+    chart = torch.arange(n_charts, device=box.device).repeat_interleave(len(box))
+    coords = box.repeat(n_charts, 1)
+    with torch.no_grad():
+        points = manifold.decode(coords, chart).flatten(1)
+    made = Anchors.of(box.expand(n_charts, *box.shape), points, min(3**d - 1, 4 * d), d)
+    return made, Located(chart, coords)
+
+
+@torch.no_grad()
 def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
-    """Chart and coordinates of the point of the atlas nearest to each flat point, (N, n).
+    """Chart and coordinates of the point of the manifold nearest to each flat point, (N, n).
 
-    Minimises |D_k(t) - x|^2 over the box of every chart, starting from the encoder's coordinates,
-    and keeps the best chart.
+    Minimises |D_k(t) - x|^2 over the boxes of all charts: from the encoder's coordinates in the chart
+    that claims x best, then from every anchor that is nearer than its neighbours in the box and may
+    lead to a nearer point.
     """
-    n_charts, n, d = manifold.n_charts, len(x), manifold.dim
+    n, d = len(x), manifold.dim
     if not n:
         return Located(torch.zeros(0, dtype=torch.int64, device=x.device), x.new_zeros(0, d))
-    chart = torch.arange(n_charts, device=x.device).repeat_interleave(n)
+    starts = manifold.charts.encode(x).clamp(-1, 1)
+    chart = (manifold.charts.decode(starts) - x).norm(dim=-1).nan_to_num(torch.inf).argmin(0)
+    rows = torch.arange(n, device=x.device)
+    coords, point = _descend(manifold, chart, starts[chart, rows].nan_to_num(), x)
+    error = (point - x).norm(dim=-1)
+    rounding = _ROUNDING * torch.finfo(x.dtype).eps
+    left = (error > rounding * (point.norm(dim=-1) + x.norm(dim=-1))).nonzero().squeeze(-1)
+    if not len(left):
+        return Located(chart, coords)
+    spread, places = manifold.anchors
+    row, anchor = spread.basins(x[left], error[left], _BASINS)
+    row = left[row]
+    # A minimum as near to an anchor as its neighbours is the one that it would lead to.
+    at, other = places.coords[anchor], places.chart[anchor]
+    around = (places.coords[spread.around[anchor]] - at.unsqueeze(1)).abs().amax((1, 2))
+    new = (chart[row] != other) | ((coords[row] - at).abs().amax(-1) > around)
+    row, at, other = row[new], at[new], other[new]
+    if len(row):
+        found = _descend(manifold, other, at, x[row])
+        # By how much the squares differ, without cancelling where x is far away.
+        nearer = ((found.point - point[row]) * (found.point + point[row] - 2 * x[row])).sum(-1)
+        least = x.new_zeros(n).scatter_reduce(0, row, nearer, "amin")
+        # Two starts may end in one point: the last counts.
+        best = (nearer == least[row]) & (nearer < 0)
+        place = torch.full_like(chart, -1)
+        place[row[best]] = best.nonzero().squeeze(-1)
+        better = place >= 0
+        chart[better], coords[better] = other[place[better]], found.coords[place[better]]
+    return Located(chart, coords)
 
-    def linearize(coords: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        eye = torch.eye(d, dtype=coords.dtype, device=coords.device).unsqueeze(1)
-        jet = manifold.jet(coords, chart[index], eye.expand(d, *coords.shape))
-        return jet.value, jet.first.movedim(0, 1)
 
-    coords, cost = refine(linearize, manifold.charts.encode(x).flatten(0, 1), x.repeat(n_charts, 1))
-    best = cost.view(n_charts, n).argmin(0)
-    return Located(best, coords.view(n_charts, n, d)[best, torch.arange(n, device=x.device)])
+def _descend(manifold: ChartedManifold, chart: Tensor, coords: Tensor, x: Tensor) -> Refined:
+    def expand(at: Tensor, index: Tensor) -> Expansion:
+        return expansion(lambda t, pairs: manifold.jet(at, chart[index], t, pairs), at, True)
+
+    return refine(expand, coords, x)

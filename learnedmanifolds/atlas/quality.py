@@ -12,6 +12,10 @@ from learnedmanifolds.geometry import ChartedManifold, LocalGeometry
 
 _PROBES = 512
 _FOLD_GAP = 0.5
+# Share of the points that no chart holds that must be side by side to make gaps.
+_PAIRED = 0.25
+# Distances that are held at a time.
+_AT_ONCE = 2**24
 DEAD_SHARE = 0.1
 """A chart with less than this part of an equal share of the data counts as dead."""
 
@@ -44,6 +48,11 @@ class Quality:
     folded : tuple of float
         For each chart the share of its box that lies, in space, within twice the noise of a part of
         the same box more than a quarter of its width away: sheets that the data cannot tell apart.
+    in_gaps : float
+        Share of the points that are in gaps between charts: no chart holds them, nor the point nearest
+        to them, which is as near as those of the points held are. Outliers of the noise are apart, points
+        in a gap side by side: where less than a quarter of those that no chart holds are so, or a
+        single one, it is 0.
     """
 
     n_points: int
@@ -59,6 +68,7 @@ class Quality:
     condition_number_max: float
     dead_charts: tuple[int, ...]
     folded: tuple[float, ...]
+    in_gaps: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values, for JSON."""
@@ -66,8 +76,9 @@ class Quality:
 
     @property
     def healthy(self) -> bool:
-        """No dead chart, none folded over a quarter of its box, at most 2 % of the points uncovered."""
-        return not self.dead_charts and max(self.folded) < 0.25 and self.coverage >= 0.98
+        """No dead chart, none folded over a quarter of its box, no gap, 2 % uncovered at most."""
+        whole = self.coverage >= 0.98 and self.in_gaps == 0
+        return not self.dead_charts and max(self.folded) < 0.25 and whole
 
 
 @torch.no_grad()
@@ -91,6 +102,7 @@ def measure_quality(manifold: ChartedManifold, x: Tensor, responsibilities: Tens
         reconstruction_error_max=float(error.max()),
         coverage=float((holders >= 1).double().mean()),
         covered_twice=float(twice.double().mean()),
+        in_gaps=_in_gaps(x, holders == 0),
         border_depth=float(depth.min()),
         disagreement=float(gaps.median()),
         disagreement_95=float(gaps.double().quantile(0.95)),
@@ -117,6 +129,27 @@ def _measure(manifold: ChartedManifold, x: Tensor) -> tuple[Tensor, Tensor, Tens
             distance = (again[k] - again[j]).norm(dim=-1)
             gap = torch.maximum(gap, torch.where(holds[k] & holds[j], distance, 0.0))
     return best, deepest, holds.sum(0), gap
+
+
+def _in_gaps(x: Tensor, missed: Tensor) -> float:
+    """See `Quality.in_gaps`; of points (N, n), those that no chart holds (N,)."""
+    index, held = missed.nonzero().squeeze(-1), (~missed).nonzero().squeeze(-1)
+    if len(index) < 2 or not len(held):
+        return float(len(index) >= 2)
+    usual = _neighbours(x, held[:: max(1, len(held) // _PROBES)])[0].quantile(0.99)
+    apart, near = _neighbours(x, index)
+    paired = int((missed[near] & (apart <= usual)).sum())
+    return paired / len(x) if paired >= max(2, _PAIRED * len(index)) else 0.0
+
+
+def _neighbours(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances (M,) to the nearest other points of x (N, n), and which those are."""
+    found = []
+    for part in index.split(max(1, _AT_ONCE // len(x))):
+        gap = torch.cdist(x[part], x)
+        gap[torch.arange(len(part), device=x.device), part] = torch.inf
+        found.append(gap.min(-1))
+    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
 def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...]]:

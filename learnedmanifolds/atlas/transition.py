@@ -10,7 +10,7 @@ from torch import Tensor
 from learnedmanifolds.geometry import ChartedManifold, LocalGeometry, Located
 
 MIN_ENTRY_DEPTH = 0.01
-"""A chart is entered only where it holds the border point at least this deep (hysteresis)."""
+"""A chart is entered where it holds the border point at least this deep (hysteresis), if one does."""
 
 SHELL = 0.2
 """Long steps that end in the outer shell of a box, where the latent density falls, change chart."""
@@ -124,10 +124,13 @@ def deepest_other(
     depth = 1 - coords.abs().amax(-1)
     depth[chart, rows] = -torch.inf
     held = torch.where(error <= manifold.tolerance, depth, -torch.inf)
-    # A jump a little beyond the tolerance is better than a wall where no boundary is.
+    # A jump a little beyond the tolerance is better than a wall where no boundary is, and so is a
+    # chart that holds the point less deeply.
     nearly = torch.where(error <= 2 * manifold.tolerance, depth, -torch.inf)
-    best, new_chart = torch.where(held.amax(0) >= depth_asked, held, nearly).max(0)
-    entered = best >= depth_asked
+    score = torch.where(held.amax(0) >= depth_asked, held, nearly)
+    least = torch.where(score.amax(0) >= depth_asked, depth_asked, min(depth_asked, _ON_FACE))
+    best, new_chart = torch.where(least < depth_asked, held, score).max(0)
+    entered = best >= least
     return entered, Located(new_chart, coords[new_chart, rows])
 
 

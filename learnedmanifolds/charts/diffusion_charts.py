@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, JetRule, Pairs, functional_jet, jet_rule
 from learnedmanifolds.charts.monomials import Monomials
-from learnedmanifolds.charts.refine import refine
+from learnedmanifolds.charts.refine import Expansion, expansion, refine
 from learnedmanifolds.charts.taylor import can_push, push
 
 BOUND = 1.1
@@ -96,20 +96,18 @@ class DiffusionCharts(Charts):
     def _nearest(self, x: Tensor, chart: Tensor, start: Tensor) -> Tensor:
         """Coordinates (N, d) of the points of charts (N,) nearest to x (N, n)."""
         with torch.no_grad():
-            coords, _ = refine(
-                lambda t, index: self._linearize(t, chart[index]), start, x.detach(), BOUND
-            )
+            coords = refine(
+                lambda t, index: self._expand(t, chart[index], True), start, x.detach(), BOUND
+            ).coords
             if not x.requires_grad:
                 return coords
-            value, j = self._linearize(coords, chart)
+            value, j, _ = self._expand(coords, chart, False)
         # At the nearest point the step is zero; its derivative is that of the left inverse.
         step = (j @ (x - value).unsqueeze(-1)).squeeze(-1)
         return coords + torch.linalg.solve(j @ j.mT, step)
 
-    def _linearize(self, coords: Tensor, chart: Tensor) -> tuple[Tensor, Tensor]:
-        eye = torch.eye(self.dim, dtype=coords.dtype, device=coords.device).unsqueeze(1)
-        jet = self._jet(coords, chart, eye.expand(self.dim, *coords.shape), ())
-        return jet.value, jet.first.movedim(0, 1)
+    def _expand(self, coords: Tensor, chart: Tensor, second: bool) -> Expansion:
+        return expansion(lambda t, pairs: self._jet(coords, chart, t, pairs), coords, second)
 
     def _embed(self, rows: Tensor, rule: JetRule, chart: int | Tensor | None) -> Tensor:
         features = self._monomials.push(rows, rule)

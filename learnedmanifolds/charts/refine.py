@@ -1,71 +1,156 @@
-"""Nearest points of charts by damped Gauss-Newton, batched."""
+"""Nearest points of charts by Newton's method in their boxes, batched."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-Linearize = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+from learnedmanifolds.charts.jet import Jet, Pairs
 
-_MAX_ITERATIONS = 30
+_MAX_ITERATIONS = 60
+_FIRST_DAMPING, _LEAST_DAMPING, _LARGEST_DAMPING = 1e-3, 1e-10, 1e12
+# Shares of the decrease that the model foresees, below which a step is refused and above which it
+# is trusted with longer ones.
+_REFUSED, _TRUSTED = 1e-4, 0.75
+# Of a coordinate: a longer step where the cost is nearly flat would end in another basin.
+_LONGEST = 0.25
+# Share of the largest curvature that is added to all, so that steps are finite.
+_FLATTEST = 1e-13
 
 
-def refine(
-    linearize: Linearize, coords: Tensor, target: Tensor, bound: float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """Minimise |D(t) - x|^2 over the box [-bound, bound]^d from given coordinates.
+class Expansion(NamedTuple):
+    """Points (M, n) with first (M, d, n) and second derivatives (M, d (d + 1) / 2, n), or none."""
 
-    Levenberg-Marquardt, steps clipped to the box; points that have converged leave the batch.
+    point: Tensor
+    first: Tensor
+    second: Tensor | None
+
+
+class Refined(NamedTuple):
+    """Coordinates (N, d) and the points (N, n) there."""
+
+    coords: Tensor
+    point: Tensor
+
+
+Expand = Callable[[Tensor, Tensor], Expansion]
+
+
+def unit_pairs(dim: int) -> Pairs:
+    """Pairs of the coordinates' directions in the order of an `Expansion`."""
+    rows, columns = torch.triu_indices(dim, dim)
+    return tuple(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+def expansion(jet: Callable[[Tensor, Pairs], Jet], coords: Tensor, second: bool) -> Expansion:
+    """The expansion of ``jet(tangents, pairs)`` at coordinates (M, d)."""
+    d = coords.shape[-1]
+    eye = torch.eye(d, dtype=coords.dtype, device=coords.device).unsqueeze(1)
+    made = jet(eye.expand(d, *coords.shape), unit_pairs(d) if second else ())
+    return Expansion(
+        made.value, made.first.movedim(0, 1), made.second.movedim(0, 1) if second else None
+    )
+
+
+def refine(expand: Expand, coords: Tensor, target: Tensor, bound: float = 1.0) -> Refined:
+    """Minimise |D(t) - x|^2 / 2 over the box [-bound, bound]^d from given coordinates.
+
+    Newton's method with Levenberg's damping, each eigenvalue of the Hessian by its absolute value, so
+    that saddles are left; without second derivatives Gauss-Newton. Steps are clipped to the box, and
+    taken only where the cost falls by a share of what the model foresees; points that have converged
+    leave the batch.
 
     Parameters
     ----------
-    linearize : callable
-        ``linearize(coords, index)`` gives the points (M, n) and the transposes of the Jacobians
-        (M, d, n) at coordinates (M, d) of the rows ``index`` (M,).
+    expand : callable
+        ``expand(coords, index)`` gives the `Expansion` at coordinates (M, d) of the rows ``index`` (M,).
     coords : Tensor, shape (N, d)
         Starts; clipped to the box.
     target : Tensor, shape (N, n)
+        x.
     bound : float
 
     Returns
     -------
-    coords : Tensor, shape (N, d)
-    cost : Tensor, shape (N,)
-        Squared distances.
+    Refined
+
+    References
+    ----------
+    Nocedal, Wright, Numerical Optimization, 2006, sections 10.3 and 16.7 (damping, gradient projection).
     """
     coords = coords.clamp(-bound, bound)
+    eps = torch.finfo(coords.dtype).eps
     active = torch.arange(len(coords), device=coords.device)
-    value, tangents = linearize(coords, active)
-    cost = (value - target).square().sum(-1)
-    damping = torch.full_like(cost, 1e-9)
-    small = torch.finfo(coords.dtype).eps ** 0.75
+    at = _model(expand(coords, active), coords, target, bound)
+    point = at.point.clone()
+    damping = torch.full_like(at.scale, _FIRST_DAMPING)
     for _ in range(_MAX_ITERATIONS):
-        at, j, residual = coords[active], tangents[active], value[active] - target[active]
-        gradient = (j @ residual.unsqueeze(-1)).squeeze(-1)
-        metric = j @ j.mT
-        # The floor keeps the system solvable where the Jacobian vanishes.
-        scale = metric.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-30)
-        # A coordinate that presses against its wall is held there.
-        held = ((at >= bound) & (gradient < 0)) | ((at <= -bound) & (gradient > 0))
-        free = (~held).to(coords.dtype)
-        gradient = gradient * free
-        metric = metric * free.unsqueeze(-1) * free.unsqueeze(-2)
-        shift = (damping[active] * scale).unsqueeze(-1) * free + scale.unsqueeze(-1) * (1 - free)
-        step = -torch.linalg.solve(metric + torch.diag_embed(shift), gradient)
-        trial = (at + step).clamp(-bound, bound)
-        trial_value, trial_tangents = linearize(trial, active)
-        trial_cost = (trial_value - target[active]).square().sum(-1)
-        better = trial_cost <= cost[active]
-        moved = (trial - at).abs().amax(-1)
-        chosen = active[better]
-        coords[chosen], cost[chosen] = trial[better], trial_cost[better]
-        value[chosen], tangents[chosen] = trial_value[better], trial_tangents[better]
-        damping[active] = torch.where(
-            better, damping[active] / 5, damping[active].clamp(min=1e-4) * 10
-        ).clamp(max=1e6)
-        active = active[moved >= small]
+        step, foreseen = _step(at, damping[active], bound)
+        # What rounding of the points leaves of a difference of costs.
+        rounding = 4 * eps * at.point.norm(dim=-1) * at.residual.norm(dim=-1)
+        moves = (step.abs().amax(-1) > eps) & (foreseen > rounding)
+        active = active[moves]
         if not len(active):
             break
-    return coords, cost
+        at, step, foreseen = _Model(*(part[moves] for part in at)), step[moves], foreseen[moves]
+        to = _model(expand(at.coords + step, active), at.coords + step, target[active], bound)
+        # The difference of the squares, without cancelling where x is far away.
+        gain = ((at.point - to.point) * (at.residual + to.residual)).sum(-1) / 2
+        share = gain / foreseen
+        better = share > _REFUSED
+        chosen = active[better]
+        coords[chosen], point[chosen] = to.coords[better], to.point[better]
+        for old, new in zip(at, to, strict=True):
+            old[better] = new[better]
+        factor = torch.where(share > _TRUSTED, 0.1, torch.where(better, 1.0, 10.0))
+        damping[active] = (damping[active] * factor).clamp(_LEAST_DAMPING, _LARGEST_DAMPING)
+    return Refined(coords, point)
+
+
+class _Model(NamedTuple):
+    """Quadratic models of the cost, on the coordinates that are free to move."""
+
+    coords: Tensor
+    point: Tensor
+    residual: Tensor
+    gradient: Tensor
+    hessian: Tensor
+    free: Tensor
+    scale: Tensor
+
+
+def _model(made: Expansion, coords: Tensor, target: Tensor, bound: float) -> _Model:
+    residual = made.point - target
+    gradient = (made.first @ residual.unsqueeze(-1)).squeeze(-1)
+    metric = made.first @ made.first.mT
+    hessian = metric
+    if made.second is not None:
+        row, column = torch.triu_indices(*metric.shape[-2:], device=coords.device)
+        along = (made.second @ residual.unsqueeze(-1)).squeeze(-1)
+        bend = torch.zeros_like(metric)
+        bend[:, row, column] = bend[:, column, row] = along
+        hessian = metric + bend
+    # A coordinate that presses against its wall is held there.
+    held = (coords.abs() >= bound) & (gradient * coords < 0)
+    free = (~held).to(coords.dtype)
+    hessian = hessian * free.unsqueeze(-1) * free.unsqueeze(-2)
+    scale = metric.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=torch.finfo(coords.dtype).tiny)
+    return _Model(coords, made.point, residual, gradient * free, hessian, free, scale)
+
+
+def _step(at: _Model, damping: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+    """Clipped steps (M, d), and by how much the models fall along them, (M,)."""
+    size, axes = torch.linalg.eigh(at.hessian)
+    size = size.abs()
+    largest = torch.maximum(size.amax(-1), at.scale).unsqueeze(-1)
+    size = size.clamp(min=0) + (damping.unsqueeze(-1) + _FLATTEST) * largest
+    along = (axes.mT @ at.gradient.unsqueeze(-1)).squeeze(-1) / size
+    step = -(axes @ along.unsqueeze(-1)).squeeze(-1) * at.free
+    step = step * (_LONGEST / step.abs().amax(-1, keepdim=True).clamp(min=_LONGEST))
+    step = (at.coords + step).clamp(-bound, bound) - at.coords
+    bent = (step.unsqueeze(-2) @ at.hessian @ step.unsqueeze(-1)).flatten()
+    # Where a model is concave its slope alone is asked for.
+    return step, -(at.gradient * step).sum(-1) - bent.clamp(min=0) / 2

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from learnedmanifolds.charts.anchors import Anchors
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, Pairs
 
@@ -81,6 +82,11 @@ class ChartedManifold(Parametrization, Protocol):
     @property
     def device(self) -> torch.device:
         """Device of points."""
+        ...
+
+    @property
+    def anchors(self) -> tuple[Anchors, Located]:
+        """Points all over the boxes, and where they are."""
         ...
 
     def decode(self, coords: Tensor, chart: Tensor | int) -> Tensor:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.diffusion_charts import DiffusionCharts
 from learnedmanifolds.charts.local_coordinates import LocalChart, local_charts
-from learnedmanifolds.geometry.local import Located
 
 # Points from which charts are made, and at which the atlas is measured.
 _POINTS, _PROBES = 4000, 512
@@ -83,18 +82,6 @@ class DiffusionImmersion(Atlas):
         super().__init__(charts, shares, noise_std=max(1e-9, noise))
         self.fit_error = torch.tensor([chart.error for chart in found])
         self.embedded = float((holders > 0).mean())
-
-    def nearest_flat(self, x: Tensor) -> Located:
-        """See `Atlas.nearest_flat`; in the charts that come into question, where it ends in a box."""
-        with torch.no_grad():
-            coords, error = self.claims(x)
-        inside = coords.abs().amax(-1) <= 1
-        chart = torch.where(inside, error, torch.inf).argmin(0)
-        found = Located(chart, coords[chart, torch.arange(len(x), device=x.device)])
-        out = ~inside.any(0)
-        if bool(out.any()):
-            found.chart[out], found.coords[out] = super().nearest_flat(x[out])
-        return found
 
 
 def _distinct(points: np.ndarray) -> np.ndarray:

@@ -131,7 +131,7 @@ class MixtureVAE(BaseEstimator):
             if runs[-1][1].healthy:
                 break
         self.atlas_, self.quality_, history = max(
-            runs, key=lambda run: (run[1].healthy, run[1].coverage)
+            runs, key=lambda run: (run[1].healthy, run[1].in_gaps == 0, run[1].coverage)
         )
         self.history_ = {**history, "seeds": seeds[: len(runs)]}
         self.n_features_in_ = data[0].numel()
@@ -139,7 +139,8 @@ class MixtureVAE(BaseEstimator):
             warnings.warn(
                 f"The atlas has dead charts {list(self.quality_.dead_charts)}, folded shares "
                 f"{[round(f, 3) for f in self.quality_.folded]}, coverage "
-                f"{self.quality_.coverage:.3f} after {len(runs)} trainings; try another n_charts "
+                f"{self.quality_.coverage:.3f}, share in gaps between charts "
+                f"{self.quality_.in_gaps:.3g} after {len(runs)} trainings; try another n_charts "
                 f"or random_state, or a longer schedule.",
                 stacklevel=2,
             )

@@ -93,6 +93,51 @@ def test_a_dead_and_a_folded_chart_are_reported():
     assert not quality.healthy
 
 
+class Arcs(Charts):
+    """Two charts of a circle whose boxes end before each other: a gap of a known angle at two places."""
+
+    def __init__(self, gap):
+        super().__init__(2, 1, (2,))
+        self.half = (math.pi - gap) / 2
+
+    def encode(self, x, chart=None):
+        start = torch.tensor([0.0, math.pi]).double().view(2, 1, 1)
+        angle = torch.atan2(x[..., 1], x[..., 0]).unsqueeze(-1) - start
+        coords = (torch.remainder(angle + math.pi, 2 * math.pi) - math.pi) / self.half
+        return coords if chart is None else coords[chart]
+
+    def decode(self, coords, chart=None):
+        start = torch.tensor([0.0, math.pi]).double().view(2, 1, 1)
+        angle = coords * self.half + (start if chart is None else start[chart])
+        return torch.cat([angle.cos(), angle.sin()], -1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_gap_is_told_from_outliers(seed):
+    source = torch.Generator().manual_seed(seed)
+    angle = 2 * math.pi * torch.rand(4000, 1, generator=source, dtype=torch.float64)
+    x = torch.cat([angle.cos(), angle.sin()], 1)
+    x = x + 0.01 * torch.randn(x.shape, generator=source, dtype=torch.float64)
+    whole, torn = Atlas(Arcs(-0.2), noise_std=0.01), Atlas(Arcs(0.01), noise_std=0.01)
+    assert whole.quality(x).healthy and whole.quality(x).in_gaps == 0
+    quality = torn.quality(x)
+    # Two gaps of 0.01 of the circumference 2 pi; nearly all data are covered.
+    assert quality.in_gaps == pytest.approx(0.02 / (2 * math.pi), rel=0.6)
+    assert quality.coverage > 0.99 and not quality.healthy
+    # One point in a hundred lies off by up to half the radius: that is no gap.
+    x[::100] *= 1 + 0.5 * torch.rand(40, 1, generator=source, dtype=torch.float64)
+    outliers = whole.quality(x)
+    assert outliers.in_gaps == 0 and outliers.healthy and outliers.coverage < 0.995
+
+
+def test_a_point_in_a_gap_is_located_at_its_border():
+    torn, x = Atlas(Arcs(0.1), noise_std=0.01), circle(1000)
+    located = torn.locate(x)
+    assert float(located.coords.abs().max()) <= 1
+    away = (torn.decode(located.coords, located.chart) - x).norm(dim=-1)
+    assert float(away.max()) <= 0.05 and float(away.max()) > 0.04
+
+
 def test_bad_input_and_json():
     atlas = Atlas(CircleCharts(1.0, 3))
     for wrong, message in (

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from learnedmanifolds.charts.analytic import AnalyticCharts
-from learnedmanifolds.charts.jet import JetRule, jet_rule
-from learnedmanifolds.charts.refine import refine
+from learnedmanifolds.charts.jet import Jet, JetRule, Pairs, jet_rule
+from learnedmanifolds.charts.refine import Expansion, expansion, refine
 from learnedmanifolds.charts.taylor import push
 
 # How far beyond the box, in coordinates, the nearest point of the continued network is sought.
@@ -48,20 +48,22 @@ class NetworkCharts(AnalyticCharts):
         y = x @ (self.frames if chart is None else self.frames[chart])
         return self._nearest(y.flatten(0, -2)).unflatten(0, y.shape[:-1])
 
-    def _linearize(self, coords: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        eye = torch.eye(self.dim, dtype=coords.dtype, device=coords.device).unsqueeze(1)
-        rule = jet_rule(self.dim, ())
-        rows = rule.pack(coords, eye.expand(self.dim, *coords.shape))
-        jet = rule.unpack(push(self.network, rows, rule, (self.dim,)))
-        return jet.value, jet.first.movedim(0, 1)
+    def _expand(self, coords: Tensor, second: bool) -> Expansion:
+        def jet(tangents: Tensor, pairs: Pairs) -> Jet:
+            rule = jet_rule(self.dim, tuple(pairs))
+            rows = rule.pack(coords, tangents)
+            return rule.unpack(push(self.network, rows, rule, (self.dim,)))
+
+        return expansion(jet, coords, second)
 
     def _nearest(self, y: Tensor) -> Tensor:
         with torch.no_grad():
             start = self.anchors[torch.cdist(y, self.network(self.anchors)).argmin(-1)]
-            coords, _ = refine(self._linearize, start, y.detach(), _BOUND)
+            found = refine(lambda t, _: self._expand(t, True), start, y.detach(), _BOUND)
+            coords = found.coords
             if not y.requires_grad:
                 return coords
-            value, j = self._linearize(coords, torch.arange(len(y), device=y.device))
+            value, j, _ = self._expand(coords, False)
         # At the nearest point the step is zero; its derivative is that of the left inverse.
         step = (j @ (y - value).unsqueeze(-1)).squeeze(-1)
         return coords + torch.linalg.solve(j @ j.mT, step)
