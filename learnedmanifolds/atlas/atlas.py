@@ -190,15 +190,13 @@ class Atlas:
     def locate(self, x: ArrayLike) -> Located:
         """The chart that holds each point most deeply, and the coordinates in it.
 
-        Among the charts in whose box the point lies and that reproduce it within the tolerance, or
-        within twice the best chart's error, the deepest; where there is none, `nearest`.
+        Among the charts in whose box the point lies and that reproduce it within the tolerance, the
+        deepest; where there is none, `nearest`.
         """
         flat = self.flat(x)
         coords, error = self.claims(flat)
         depth = 1 - coords.abs().amax(-1)
-        inside = depth >= 0
-        best = torch.where(inside, error, torch.inf).amin(0)
-        holds = inside & (error <= torch.maximum(2 * best, best.new_tensor(self.tolerance)))
+        holds = (depth >= 0) & (error <= self.tolerance)
         chart = torch.where(holds, depth, -torch.inf).argmax(0)
         found = coords[chart, torch.arange(len(flat), device=flat.device)]
         other = ~holds.any(0)
