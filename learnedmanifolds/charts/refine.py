@@ -22,11 +22,11 @@ _FLATTEST = 1e-13
 
 
 class Expansion(NamedTuple):
-    """Points (M, n) with first (M, d, n) and second derivatives (M, d (d + 1) / 2, n), or none."""
+    """Points (M, n) with first (M, d, n) and second derivatives (M, d (d + 1) / 2, n)."""
 
     point: Tensor
     first: Tensor
-    second: Tensor | None
+    second: Tensor
 
 
 class Refined(NamedTuple):
@@ -45,23 +45,22 @@ def unit_pairs(dim: int) -> Pairs:
     return tuple(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
-def expansion(jet: Callable[[Tensor, Pairs], Jet], coords: Tensor, second: bool) -> Expansion:
-    """The expansion of ``jet(tangents, pairs)`` at coordinates (M, d)."""
+def expansion(
+    jet: Callable[[Tensor, Pairs], Jet], coords: Tensor, second: bool = True
+) -> Expansion:
+    """The expansion of ``jet(tangents, pairs)`` at coordinates (M, d), or only its first part."""
     d = coords.shape[-1]
     eye = torch.eye(d, dtype=coords.dtype, device=coords.device).unsqueeze(1)
     made = jet(eye.expand(d, *coords.shape), unit_pairs(d) if second else ())
-    return Expansion(
-        made.value, made.first.movedim(0, 1), made.second.movedim(0, 1) if second else None
-    )
+    return Expansion(made.value, made.first.movedim(0, 1), made.second.movedim(0, 1))
 
 
 def refine(expand: Expand, coords: Tensor, target: Tensor, bound: float = 1.0) -> Refined:
     """Minimise |D(t) - x|^2 / 2 over the box [-bound, bound]^d from given coordinates.
 
     Newton's method with Levenberg's damping, each eigenvalue of the Hessian by its absolute value, so
-    that saddles are left; without second derivatives Gauss-Newton. Steps are clipped to the box, and
-    taken only where the cost falls by a share of what the model foresees; points that have converged
-    leave the batch.
+    that saddles are left. Steps are clipped to the box, and taken only where the cost falls by a share of
+    what the model foresees; points that have converged leave the batch.
 
     Parameters
     ----------
@@ -91,7 +90,7 @@ def refine(expand: Expand, coords: Tensor, target: Tensor, bound: float = 1.0) -
         step, foreseen = _step(at, damping[active], bound)
         # What rounding of the points leaves of a difference of costs.
         rounding = 4 * eps * at.point.norm(dim=-1) * at.residual.norm(dim=-1)
-        moves = (step.abs().amax(-1) > eps) & (foreseen > rounding)
+        moves = (step.abs().amax(-1) > eps) & (foreseen.abs() > rounding)
         active = active[moves]
         if not len(active):
             break
@@ -100,25 +99,24 @@ def refine(expand: Expand, coords: Tensor, target: Tensor, bound: float = 1.0) -
         # The difference of the squares, without cancelling where x is far away.
         gain = ((at.point - to.point) * (at.residual + to.residual)).sum(-1) / 2
         share = gain / foreseen
-        better = share > _REFUSED
+        better = (foreseen > 0) & (share > _REFUSED)
         chosen = active[better]
         coords[chosen], point[chosen] = to.coords[better], to.point[better]
         for old, new in zip(at, to, strict=True):
             old[better] = new[better]
-        factor = torch.where(share > _TRUSTED, 0.1, torch.where(better, 1.0, 10.0))
+        factor = torch.where(better & (share > _TRUSTED), 0.1, torch.where(better, 1.0, 10.0))
         damping[active] = (damping[active] * factor).clamp(_LEAST_DAMPING, _LARGEST_DAMPING)
     return Refined(coords, point)
 
 
 class _Model(NamedTuple):
-    """Quadratic models of the cost, on the coordinates that are free to move."""
+    """Quadratic models of the cost."""
 
     coords: Tensor
     point: Tensor
     residual: Tensor
     gradient: Tensor
     hessian: Tensor
-    free: Tensor
     scale: Tensor
 
 
@@ -126,31 +124,33 @@ def _model(made: Expansion, coords: Tensor, target: Tensor, bound: float) -> _Mo
     residual = made.point - target
     gradient = (made.first @ residual.unsqueeze(-1)).squeeze(-1)
     metric = made.first @ made.first.mT
-    hessian = metric
-    if made.second is not None:
-        row, column = torch.triu_indices(*metric.shape[-2:], device=coords.device)
-        along = (made.second @ residual.unsqueeze(-1)).squeeze(-1)
-        bend = torch.zeros_like(metric)
-        bend[:, row, column] = bend[:, column, row] = along
-        hessian = metric + bend
-    # A coordinate that presses against its wall is held there.
-    held = (coords.abs() >= bound) & (gradient * coords < 0)
-    free = (~held).to(coords.dtype)
-    hessian = hessian * free.unsqueeze(-1) * free.unsqueeze(-2)
+    row, column = torch.triu_indices(*metric.shape[-2:], device=coords.device)
+    along = (made.second @ residual.unsqueeze(-1)).squeeze(-1)
+    bend = torch.zeros_like(metric)
+    bend[:, row, column] = bend[:, column, row] = along
     scale = metric.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=torch.finfo(coords.dtype).tiny)
-    return _Model(coords, made.point, residual, gradient * free, hessian, free, scale)
+    return _Model(coords, made.point, residual, gradient, metric + bend, scale)
 
 
 def _step(at: _Model, damping: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-    """Clipped steps (M, d), and by how much the models fall along them, (M,)."""
-    size, axes = torch.linalg.eigh(at.hessian)
-    size = size.abs()
-    largest = torch.maximum(size.amax(-1), at.scale).unsqueeze(-1)
-    size = size.clamp(min=0) + (damping.unsqueeze(-1) + _FLATTEST) * largest
-    along = (axes.mT @ at.gradient.unsqueeze(-1)).squeeze(-1) / size
-    step = -(axes @ along.unsqueeze(-1)).squeeze(-1) * at.free
+    """Steps (M, d) in the box, and by how much the models fall along them, (M,)."""
+    # A coordinate that presses against its wall is held there. Where the rest of a clipped step
+    # leads up, more damping turns it downhill.
+    held = (at.coords.abs() >= bound) & (at.gradient * at.coords < 0)
+    step = _free_step(at, damping, ~held)
     step = step * (_LONGEST / step.abs().amax(-1, keepdim=True).clamp(min=_LONGEST))
     step = (at.coords + step).clamp(-bound, bound) - at.coords
     bent = (step.unsqueeze(-2) @ at.hessian @ step.unsqueeze(-1)).flatten()
     # Where a model is concave its slope alone is asked for.
     return step, -(at.gradient * step).sum(-1) - bent.clamp(min=0) / 2
+
+
+def _free_step(at: _Model, damping: Tensor, free: Tensor) -> Tensor:
+    """The damped Newton steps in the free coordinates, downhill at saddles too."""
+    mask = free.to(at.coords.dtype)
+    size, axes = torch.linalg.eigh(at.hessian * mask.unsqueeze(-1) * mask.unsqueeze(-2))
+    size = size.abs()
+    largest = torch.maximum(size.amax(-1), at.scale).unsqueeze(-1)
+    size = size + (damping.unsqueeze(-1) + _FLATTEST) * largest
+    along = (axes.mT @ (at.gradient * mask).unsqueeze(-1)).squeeze(-1) / size
+    return -(axes @ along.unsqueeze(-1)).squeeze(-1) * mask
