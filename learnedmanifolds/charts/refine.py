@@ -17,6 +17,8 @@ _FIRST_DAMPING, _LEAST_DAMPING, _LARGEST_DAMPING = 1e-3, 1e-10, 1e12
 _REFUSED, _TRUSTED = 1e-4, 0.75
 # Of a coordinate: a longer step where the cost is nearly flat would end in another basin.
 _LONGEST = 0.25
+# Roundings that count as nothing: of coordinates, and of a difference of costs.
+_ROUNDINGS = 8
 # Share of the largest curvature that is added to all, so that steps are finite.
 _FLATTEST = 1e-13
 
@@ -88,9 +90,7 @@ def refine(expand: Expand, coords: Tensor, target: Tensor, bound: float = 1.0) -
     damping = torch.full_like(at.scale, _FIRST_DAMPING)
     for _ in range(_MAX_ITERATIONS):
         step, foreseen = _step(at, damping[active], bound)
-        # What rounding of the points leaves of a difference of costs.
-        rounding = 4 * eps * at.point.norm(dim=-1) * at.residual.norm(dim=-1)
-        moves = (step.abs().amax(-1) > eps) & (foreseen.abs() > rounding)
+        moves = step.abs().amax(-1) > _ROUNDINGS * eps
         active = active[moves]
         if not len(active):
             break
@@ -100,12 +100,18 @@ def refine(expand: Expand, coords: Tensor, target: Tensor, bound: float = 1.0) -
         gain = ((at.point - to.point) * (at.residual + to.residual)).sum(-1) / 2
         share = gain / foreseen
         better = (foreseen > 0) & (share > _REFUSED)
+        # Where rounding hides the decrease, the slope tells.
+        noise = _ROUNDINGS * eps * at.point.norm(dim=-1) * at.residual.norm(dim=-1)
+        hidden = foreseen.abs() <= noise
+        better = torch.where(hidden, to.slope(bound) < at.slope(bound) / 2, better)
         chosen = active[better]
         coords[chosen], point[chosen] = to.coords[better], to.point[better]
         for old, new in zip(at, to, strict=True):
             old[better] = new[better]
         factor = torch.where(better & (share > _TRUSTED), 0.1, torch.where(better, 1.0, 10.0))
         damping[active] = (damping[active] * factor).clamp(_LEAST_DAMPING, _LARGEST_DAMPING)
+        goes_on = better | ~hidden
+        active, at = active[goes_on], _Model(*(part[goes_on] for part in at))
     return Refined(coords, point)
 
 
@@ -118,6 +124,14 @@ class _Model(NamedTuple):
     gradient: Tensor
     hessian: Tensor
     scale: Tensor
+
+    def held(self, bound: float) -> Tensor:
+        """Coordinates at a wall against which the slope presses, (M, d)."""
+        return (self.coords.abs() >= bound) & (self.gradient * self.coords < 0)
+
+    def slope(self, bound: float) -> Tensor:
+        """Norms of the gradients along the other coordinates, (M,)."""
+        return self.gradient.masked_fill(self.held(bound), 0.0).norm(dim=-1)
 
 
 def _model(made: Expansion, coords: Tensor, target: Tensor, bound: float) -> _Model:
@@ -134,10 +148,8 @@ def _model(made: Expansion, coords: Tensor, target: Tensor, bound: float) -> _Mo
 
 def _step(at: _Model, damping: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     """Steps (M, d) in the box, and by how much the models fall along them, (M,)."""
-    # A coordinate that presses against its wall is held there. Where the rest of a clipped step
-    # leads up, more damping turns it downhill.
-    held = (at.coords.abs() >= bound) & (at.gradient * at.coords < 0)
-    step = _free_step(at, damping, ~held)
+    # Where what the walls leave of a step leads up, more damping turns it downhill.
+    step = _free_step(at, damping, ~at.held(bound))
     step = step * (_LONGEST / step.abs().amax(-1, keepdim=True).clamp(min=_LONGEST))
     step = (at.coords + step).clamp(-bound, bound) - at.coords
     bent = (step.unsqueeze(-2) @ at.hessian @ step.unsqueeze(-1)).flatten()

@@ -128,14 +128,24 @@ def test_a_torus_is_walked_along_its_circles_through_all_charts():
     assert torch.allclose(end, start, rtol=0, atol=1e-10) and seen == {0, 1}
 
 
-@pytest.mark.parametrize(("overlap", "enters"), [(0.004, False), (0.02, True)])
-def test_a_chart_is_entered_only_where_it_holds_the_border_deep_enough(overlap, enters):
+@pytest.mark.parametrize("overlap", [0.004, 0.02])
+def test_a_border_that_another_chart_holds_at_any_depth_is_crossed(overlap):
     atlas = Atlas(CircleCharts(1.0, 3, overlap), tolerance=1e-6)
     start = Located(torch.tensor([0]), torch.tensor([[0.95]], dtype=torch.float64))
     end = move(atlas, start, torch.tensor([[0.08]], dtype=torch.float64))
-    assert int(end.chart) == (1 if enters else 0)
-    expected = (0.95 + 0.08 if enters else 1.0) * (1 + overlap) * math.pi / 3
+    assert int(end.chart) == 1
+    expected = (0.95 + 0.08) * (1 + overlap) * math.pi / 3
     assert float(angle_of(atlas.decode(end.coords, end.chart))) == pytest.approx(expected)
+
+
+def test_of_charts_that_hold_a_border_the_deeper_one_is_entered():
+    for overlap in (0.004, 0.3):
+        atlas = Atlas(CircleCharts(1.0, 3, overlap), tolerance=1e-6)
+        border = atlas.decode(torch.ones(1, 1).double(), 0)
+        entered, there = atlas.enter(border, torch.tensor([0]), 0.01)
+        assert bool(entered)
+        depth = 1 - torch.stack([atlas.encode(border, k).abs().amax() for k in (1, 2)])
+        assert float(1 - there.coords.abs().amax()) == pytest.approx(float(depth.max()))
 
 
 @pytest.mark.parametrize(("begin", "chart"), [(0.5, 1), (0.85, 0)], ids=["long", "short"])
