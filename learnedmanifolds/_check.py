@@ -224,11 +224,11 @@ def generator(
     return source.manual_seed(int(seed))
 
 
-def as_path(value: object) -> Path:
-    """Check a path to a file; `TypeError` if it is none."""
+def as_path(value: object, name: str = "path") -> Path:
+    """Check a path; `TypeError` if it is none."""
     # Bytes are paths to Python's own functions, but not to pathlib.
     if not isinstance(value, str | os.PathLike):
-        raise TypeError(f"path must be a str or Path, got {type(value).__name__}.")
+        raise TypeError(f"{name} must be a str or Path, got {type(value).__name__}.")
     return Path(value)
 
 

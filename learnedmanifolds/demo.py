@@ -127,7 +127,7 @@ def digits_demo(
 def half_visible(count: int, size: int, seed: int) -> Tensor:
     """Masks (count, size) with half the entries visible, drawn at random."""
     generator = torch.Generator().manual_seed(seed)
-    order = torch.rand(count, size, generator=generator).argsort(-1)
+    order = torch.rand(count, size, generator=generator, dtype=torch.float32).argsort(-1)
     return order < size // 2
 
 

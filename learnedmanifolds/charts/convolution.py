@@ -87,7 +87,9 @@ class ConvolutionStack(nn.Module):
                 for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
                     bound = 0.0 if layer else (fan_in * _KERNEL**2) ** -0.5
                     shape = (n_charts, fan_out, fan_in * _KERNEL**2 + 1)
-                    draw = bound * (2 * torch.rand(shape, generator=generator) - 1)
+                    draw = bound * (
+                        2 * torch.rand(shape, generator=generator, dtype=torch.float32) - 1
+                    )
                     kernel = draw[..., :-1].unflatten(-1, (fan_in, _KERNEL, _KERNEL))
                     self.weights.append(nn.Parameter(kernel.clone()))
                     self.biases.append(nn.Parameter(draw[..., -1].clone()))
@@ -164,7 +166,7 @@ class OrthogonalUpsampling(nn.Module):
 
     def __init__(self, n_charts: int, n_channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(n_charts, n_channels, 4, 4))
+        self.weight = nn.Parameter(torch.zeros(n_charts, n_channels, 4, 4, dtype=torch.float32))
 
     def _kernel(self, chart: int | None) -> Tensor:
         w = self.weight if chart is None else self.weight[chart]

@@ -131,7 +131,9 @@ class CouplingStack(nn.Module):
                 sizes = (width - outer, hidden, hidden, 2 * outer)
                 for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
                     bound = 0.0 if layer == 2 else fan_in**-0.5
-                    draw = torch.rand(n_charts, fan_in + 1, fan_out, generator=generator)
+                    draw = torch.rand(
+                        n_charts, fan_in + 1, fan_out, generator=generator, dtype=torch.float32
+                    )
                     draw = bound * (2 * draw - 1)
                     self.weights.append(nn.Parameter(draw[:, :-1].clone()))
                     self.biases.append(nn.Parameter(draw[:, -1:].clone()))

@@ -74,9 +74,11 @@ class FlowCharts(LearnedCharts):
         self.center: Tensor
         self.frame: Tensor
         self.radius: Tensor
-        self.register_buffer("center", torch.zeros(n_charts, 1, n_ambient))
-        self.register_buffer("frame", torch.eye(n_ambient).repeat(n_charts, 1, 1))
-        self.register_buffer("radius", torch.ones(n_charts, 1, 1))
+        self.register_buffer("center", torch.zeros(n_charts, 1, n_ambient, dtype=torch.float32))
+        self.register_buffer(
+            "frame", torch.eye(n_ambient, dtype=torch.float32).repeat(n_charts, 1, 1)
+        )
+        self.register_buffer("radius", torch.ones(n_charts, 1, 1, dtype=torch.float32))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         before = self.frame.dtype

@@ -126,10 +126,14 @@ class ImageCharts(LearnedCharts):
         self.scale: Tensor
         self.gain: Tensor
         self.reflectors: Tensor
-        self.register_buffer("center", torch.zeros(n_charts, 1, self.n_ambient))
-        self.register_buffer("scale", torch.ones(n_charts, 1, 1))
-        self.register_buffer("gain", torch.ones(()))
-        self.register_buffer("reflectors", torch.zeros(n_charts, dim, self.n_coarse))
+        self.register_buffer(
+            "center", torch.zeros(n_charts, 1, self.n_ambient, dtype=torch.float32)
+        )
+        self.register_buffer("scale", torch.ones(n_charts, 1, 1, dtype=torch.float32))
+        self.register_buffer("gain", torch.ones((), dtype=torch.float32))
+        self.register_buffer(
+            "reflectors", torch.zeros(n_charts, dim, self.n_coarse, dtype=torch.float32)
+        )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         before = self.reflectors.dtype

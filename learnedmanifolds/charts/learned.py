@@ -43,8 +43,8 @@ class LearnedCharts(Charts):
         self.latent = latent
         self.middle: Tensor
         self.half_width: Tensor
-        self.register_buffer("middle", torch.zeros(n_charts, 1, dim))
-        self.register_buffer("half_width", torch.ones(n_charts, 1, dim))
+        self.register_buffer("middle", torch.zeros(n_charts, 1, dim, dtype=torch.float32))
+        self.register_buffer("half_width", torch.ones(n_charts, 1, dim, dtype=torch.float32))
 
     @property
     @abc.abstractmethod

@@ -55,7 +55,7 @@ def coil20(path: str | Path, *, scaled: bool = False) -> ImageSet:
     images = unit_values(arrays["X"], "X").reshape(-1, 1, SIZE, SIZE).mT.contiguous()
     labels = _objects(arrays["Y"][:, 0], len(images))
     step = 2 * math.pi / VIEWS
-    angles = step * torch.arange(VIEWS).repeat(len(images) // VIEWS)
+    angles = step * torch.arange(VIEWS, dtype=torch.float32).repeat(len(images) // VIEWS)
     return ImageSet(symmetric_values(images, scaled), labels, angles)
 
 

@@ -88,7 +88,7 @@ class ImageManifold(abc.ABC):
         images = self.render(self.sample_parameters(n, seed))
         if dequantise:
             source = generator(None if seed is None else seed + 2**62)
-            noise = torch.rand(images.shape, generator=source)
+            noise = torch.rand(images.shape, generator=source, dtype=images.dtype)
             images = ((images * _GREY_LEVELS).floor() + noise) / (_GREY_LEVELS + 1)
         return images
 
@@ -123,7 +123,7 @@ class Bars(ImageManifold):
     def sample_parameters(self, n: int, seed: int | None = None) -> Tensor:
         """Uniform angles in [0, pi), (n, 1)."""
         count = integer(n, "n", minimum=1)
-        return math.pi * torch.rand(count, 1, generator=generator(seed))
+        return math.pi * torch.rand(count, 1, generator=generator(seed), dtype=torch.float32)
 
     def _draw(self, parameters: Tensor, x: Tensor, y: Tensor) -> Tensor:
         cos, sin = parameters.cos().unsqueeze(-1), parameters.sin().unsqueeze(-1)
@@ -166,7 +166,7 @@ class Balls(ImageManifold):
         count, source = integer(n, "n", minimum=1), generator(seed)
         found: list[Tensor] = []
         while sum(map(len, found)) < count:
-            draw = torch.rand(2 * count + 16, 2, 3, generator=source)
+            draw = torch.rand(2 * count + 16, 2, 3, generator=source, dtype=torch.float32)
             angle, distance = 2 * math.pi * draw[..., 0], self.largest_distance * draw[..., 1]
             radius = self.radii[0] + (self.radii[1] - self.radii[0]) * draw[..., 2]
             center = distance.unsqueeze(-1) * torch.stack([angle.cos(), angle.sin()], dim=-1)

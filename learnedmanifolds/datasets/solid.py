@@ -93,19 +93,21 @@ class Solid:
         """Uniform rotations (n, 3, 3): all of SO(3), or those about an axis (3,)."""
         count, source = integer(n, "n", minimum=1), generator(seed)
         if axis is None:
-            q = torch.randn(count, 4, generator=source)
+            q = torch.randn(count, 4, generator=source, dtype=torch.float32)
             q = q / q.norm(dim=-1, keepdim=True)
         else:
             direction = as_tensor(axis, "axis", shape=(3,)).float()
             if float(direction.norm()) == 0:
                 raise ValueError("axis must not be zero, got [0, 0, 0].")
-            half = math.pi * torch.rand(count, 1, generator=source)
+            half = math.pi * torch.rand(count, 1, generator=source, dtype=torch.float32)
             q = torch.cat([half.cos(), half.sin() * direction / direction.norm()], dim=-1)
         w, v = q[:, :1, None], q[:, 1:]
-        cross = torch.linalg.cross(torch.eye(3).expand(count, 3, 3), v.unsqueeze(1), dim=-1)
+        cross = torch.linalg.cross(
+            torch.eye(3, dtype=v.dtype).expand(count, 3, 3), v.unsqueeze(1), dim=-1
+        )
         outer = v.unsqueeze(-1) * v.unsqueeze(-2)
         square = v.square().sum(-1).view(-1, 1, 1)
-        return (w.square() - square) * torch.eye(3) + 2 * outer + 2 * w * cross
+        return (w.square() - square) * torch.eye(3, dtype=v.dtype) + 2 * outer + 2 * w * cross
 
     def sample(self, n: int, seed: int | None = None, axis: ArrayLike | None = None) -> Tensor:
         """Images (n, 1, S, S), float32, of uniform rotations, see `sample_rotations`."""

@@ -10,18 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from learnedmanifolds._check import ArrayLike, integer, positive, widths
+from learnedmanifolds._check import ArrayLike, integer, widths
 from learnedmanifolds._random import seeded
 from learnedmanifolds.diffusion.base import DiffusionEmbedding, as_given
 from learnedmanifolds.diffusion.graph import KernelGraph
 from learnedmanifolds.diffusion.spectrum import Spectrum, signs
+from learnedmanifolds.training.estimator import TrainedEstimator
 
 # Directions of the hidden features of less variance than this, relative to the first, are rounding.
 _RANK = 1e-8
 _BATCH = 2**14
 
 
-class SpectralNet(DiffusionEmbedding):
+class SpectralNet(TrainedEstimator, DiffusionEmbedding):
     """A network x -> psi(x) that approximates the coordinates of `DiffusionMap` by training.
 
     Unlike the Nystrom extension it needs no data once it is trained, is differentiable, and sees the
@@ -41,14 +42,7 @@ class SpectralNet(DiffusionEmbedding):
         Steps of Adam, and edges a step.
     learning_rate : float
         It falls to zero as a cosine.
-    checkpoint_dir : str or Path, optional
-        Folder for checkpoints, from which `fit` resumes; a new one for new data or parameters.
-    accelerator : str
-        Passed to Lightning: "auto" takes a GPU if there is one.
-    verbose : bool
-        Whether to show a progress bar.
-    random_state : int, optional
-        The same seed gives the same weights on one machine.
+    <parameters of TrainedEstimator>
 
     Attributes
     ----------
@@ -86,6 +80,12 @@ class SpectralNet(DiffusionEmbedding):
         verbose: bool = False,
         random_state: int | None = None,
     ) -> None:
+        super().__init__(
+            checkpoint_dir=checkpoint_dir,
+            accelerator=accelerator,
+            verbose=verbose,
+            random_state=random_state,
+        )
         self.n_components = n_components
         self.epsilon = epsilon
         self.alpha = alpha
@@ -97,10 +97,6 @@ class SpectralNet(DiffusionEmbedding):
         self.max_steps = max_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.checkpoint_dir = checkpoint_dir
-        self.accelerator = accelerator
-        self.verbose = verbose
-        self.random_state = random_state
 
     def fit(self, x: ArrayLike, y: None = None) -> Self:
         """Train on data (N, *ambient_shape).
@@ -116,9 +112,10 @@ class SpectralNet(DiffusionEmbedding):
         from learnedmanifolds.diffusion.spectral_training import SpectralTraining
         from learnedmanifolds.training.networks import default_encoder
 
-        seed = self._check_training()
+        self._check_training()
         data, graph = self._graph_of(x)
         points = data.cpu().float()
+        (seed,) = self._start(1, data)
         with seeded(seed):
             body = default_encoder(tuple(points.shape[1:]), self.n_components, tuple(self.hidden))
         network = nn.Sequential(_Standardize(points), *body)
@@ -131,7 +128,7 @@ class SpectralNet(DiffusionEmbedding):
             max_steps=self.max_steps,
             seed=seed,
         )
-        module.run(self.accelerator, self.verbose, self.checkpoint_dir)
+        self._run(module, self.max_steps, self.checkpoint_dir)
         self.history_ = module.history
         features = nn.Sequential(*list(network)[:-1]).eval().requires_grad_(False)
         hidden = _evaluate(features, points).double().numpy()
@@ -157,22 +154,18 @@ class SpectralNet(DiffusionEmbedding):
         data, _ = self._new_data(x)
         return as_given(_evaluate(self.network_, data.cpu().double()), data)
 
-    def _check_training(self) -> int:
-        from learnedmanifolds.training.seeds import start_seeds
-
+    def _check_training(self) -> None:
+        super()._check_training()
         last = widths(self.hidden, "hidden")[-1]
         count = integer(self.n_components, "n_components", minimum=1)
         if last < count + 1:
             raise ValueError(
                 f"the last of hidden must be more than n_components={count}, got {last}."
             )
-        integer(self.max_steps, "max_steps", minimum=1)
-        if integer(self.batch_size, "batch_size", minimum=1) <= count:
+        if self.batch_size <= count:
             raise ValueError(
                 f"batch_size must be more than n_components={count}, got {self.batch_size}."
             )
-        positive(self.learning_rate, "learning_rate")
-        return start_seeds(self.random_state, 1)[0]
 
 
 class _Standardize(nn.Module):

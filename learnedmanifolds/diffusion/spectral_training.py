@@ -55,6 +55,10 @@ class SpectralTraining(RecordedTraining):
         self._ends = torch.from_numpy(weights.indptr[1:].astype(np.int64))
         self._columns = torch.from_numpy(weights.indices.astype(np.int64))
 
+    def example(self) -> None:
+        """See `RecordedTraining.example`."""
+        self.network(self._x[: 2 * self.batch_size])
+
     def edges(self, step: int) -> tuple[Tensor, Tensor]:
         """Ends of the edges of a step, (batch_size,) each."""
         draw = torch.rand(self.batch_size, generator=self.draws(step), dtype=torch.float64)

@@ -34,7 +34,9 @@ def normalised(vector: Tensor) -> Tensor:
     return vector / vector.norm(dim=-1, keepdim=True)
 
 
-def random_directions(shape: Size, dtype: torch.dtype, device: torch.device | None) -> Tensor:
+def random_directions(
+    shape: Size, dtype: torch.dtype | None, device: torch.device | None
+) -> Tensor:
     """Uniform points of a unit sphere, of shape (..., m); signs where m = 1."""
     noise = torch.randn(shape, dtype=dtype, device=device)
     norm = noise.norm(dim=-1, keepdim=True)

@@ -43,7 +43,10 @@ class LatentSpace(abc.ABC):
 
     @abc.abstractmethod
     def prior(self) -> Distribution:
-        """The prior, of event shape `shape` and empty batch shape."""
+        """The prior, of event shape `shape` and empty batch shape.
+
+        It may draw in torch's default dtype: seeded methods of the library draw in float32 from it.
+        """
 
     @abc.abstractmethod
     def posterior(self, parameters: Tensor) -> Distribution:

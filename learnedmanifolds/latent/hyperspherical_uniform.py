@@ -50,7 +50,7 @@ class HypersphericalUniform(Expanding):
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Independent uniform points."""
         shape = self._extended_shape(Size(sample_shape))
-        return random_directions(shape, torch.get_default_dtype(), None)
+        return random_directions(shape, None, None)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Minus the logarithm of the sphere's area, in nats."""

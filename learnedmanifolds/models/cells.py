@@ -98,7 +98,8 @@ def disc_cells(
     paths = _paths(graph, nodes)
     search = _Search(graph, nodes, paths, count, dim)
     members = search.run(generator)
-    coords, radius = torch.zeros(count, len(nodes), dim), torch.zeros(count)
+    coords = torch.zeros(count, len(nodes), dim, dtype=torch.float32)
+    radius = torch.zeros(count, dtype=torch.float32)
     for k, own in enumerate(members):
         y = search.embed(own)[0]
         spread = y.square().mean(0).sqrt().clamp(min=1e-6)
@@ -153,7 +154,7 @@ class _Search:
             reach = (1 - 0.8 * move / n_moves) * stride * self.reach
             new_centers, new_weights = centers.clone(), weights.clone()
             moved = [int(torch.multinomial(bends.square() + 1e-3, 1, generator=generator))]
-            if torch.rand((), generator=generator) < 0.3:
+            if torch.rand((), generator=generator, dtype=torch.float32) < 0.3:
                 moved.append(int(torch.randint(self.count, (), generator=generator)))
             for k in moved:
                 near = (self.paths[centers[k]] < reach).nonzero().flatten()
@@ -182,7 +183,7 @@ class _Search:
         excess = distance - distance.amin(0)
         own = excess <= 0
         members = excess <= 2 * MARGIN * self.reach
-        bends = torch.tensor([self._bend(row) for row in members])
+        bends = torch.tensor([self._bend(row) for row in members], dtype=torch.float32)
         inertia = (own.double() * self.paths[centers].square()).sum(1)
         cost = float((inertia * (1 + (bends / (0.8 * FLAT)) ** 4)).square().sum())
         return cost if bool(own.any(1).all()) else math.inf, bends, members

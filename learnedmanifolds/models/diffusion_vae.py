@@ -30,12 +30,12 @@ from learnedmanifolds.models.diffusion_vae_steps import (
     mean_variance,
 )
 from learnedmanifolds.models.diffusion_vae_training import DiffusionVAETraining, nearest_other
-from learnedmanifolds.training.seeds import start_seeds
+from learnedmanifolds.training.estimator import TrainedEstimator
 
 _COMPONENTS = 8
 
 
-class DiffusionVAE(FittedDiffusionVAE):
+class DiffusionVAE(TrainedEstimator, FittedDiffusionVAE):
     """Generate data of unknown topology by a random walk that follows the diffusion on them.
 
     With psi the coordinates of a diffusion map, in units in which ways to neighbours are as long in psi
@@ -82,14 +82,7 @@ class DiffusionVAE(FittedDiffusionVAE):
         It falls to zero as a cosine.
     dim : int, optional
         Dimension of `immersion_`; by default the diffusion map's estimate.
-    checkpoint_dir : str or Path, optional
-        Folder for checkpoints, from which `fit` resumes; a new one for new data or parameters.
-    accelerator : str
-        Passed to Lightning: "auto" takes a GPU if there is one.
-    verbose : bool
-        Whether to show a progress bar.
-    random_state : int, optional
-        The same seed gives the same weights on one machine.
+    <parameters of TrainedEstimator>
 
     Attributes
     ----------
@@ -132,6 +125,12 @@ class DiffusionVAE(FittedDiffusionVAE):
         verbose: bool = False,
         random_state: int | None = None,
     ) -> None:
+        super().__init__(
+            checkpoint_dir=checkpoint_dir,
+            accelerator=accelerator,
+            verbose=verbose,
+            random_state=random_state,
+        )
         self.n_components = n_components
         self.diffusion = diffusion
         self.step = step
@@ -145,10 +144,6 @@ class DiffusionVAE(FittedDiffusionVAE):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.dim = dim
-        self.checkpoint_dir = checkpoint_dir
-        self.accelerator = accelerator
-        self.verbose = verbose
-        self.random_state = random_state
 
     def fit(self, x: ArrayLike, y: object = None) -> Self:
         """Fit the diffusion map, then the networks, to data (N, *ambient_shape); y is ignored.
@@ -161,8 +156,8 @@ class DiffusionVAE(FittedDiffusionVAE):
         RuntimeError
             If the loss becomes NaN or infinite.
         """
-        seed = start_seeds(self.random_state, 1)[0]
         data = self._check(x)
+        (seed,) = self._start(1, data)
         train = data.float()
         self.diffusion_ = self._new_diffusion().fit(data.double())
         psi = self.diffusion_.embedding_
@@ -184,7 +179,7 @@ class DiffusionVAE(FittedDiffusionVAE):
             max_steps=self.max_steps,
             seed=seed,
         )
-        module.run(self.accelerator, self.verbose, self.checkpoint_dir)
+        self._run(module, self.max_steps, self.checkpoint_dir)
         self.history_ = module.history
         self._keep(module.network, train, psi, rule)
         self.noise_std_ = self._residual(seed) if self.noise_std is None else noise_std
@@ -197,9 +192,8 @@ class DiffusionVAE(FittedDiffusionVAE):
             raise ValueError(f"x must have shape (N, *ambient_shape), got {tuple(data.shape)}.")
         if self.n_components is not None:
             integer(self.n_components, "n_components", minimum=1)
-        for name in ("max_steps", "batch_size"):
-            integer(getattr(self, name), name, minimum=1)
-        for name in ("alpha", "regularization", "learning_rate"):
+        self._check_training()
+        for name in ("alpha", "regularization"):
             positive(getattr(self, name), name)
         if one_of(self.step, "step", ("neighbors", "diffusion")) == "neighbors":
             near = integer(self.n_neighbors, "n_neighbors", minimum=2)
@@ -262,9 +256,11 @@ class DiffusionVAE(FittedDiffusionVAE):
             decoder = copy.deepcopy(self.decoder)
             if decoder is None:
                 decoder = nearly_linear_decoder(psi, x, tuple(self.hidden))
+            # A given one may be of torch's default dtype.
+            decoder.float()
             network = DiffusionVAENetwork(decoder, psi, tuple(self.hidden), std)
-        with torch.no_grad():
-            made = network.decoder(psi[:2])
+            with torch.no_grad():
+                made = network.decoder(psi[:2])
         if made[0].numel() != x[0].numel() or len(made) != 2:
             raise ValueError(
                 f"decoder must give points of shape {tuple(x.shape[1:])}, got {tuple(made.shape)} "

@@ -83,7 +83,7 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
         for _ in range(count):
             at = self._decode(self._draw(self.transform(at), source))
             if noise:
-                at = at + self.noise_std_ * torch.randn(at.shape, generator=source)
+                at = at + self.noise_std_ * torch.randn(at.shape, generator=source, dtype=at.dtype)
             path.append(at)
         return torch.stack(path)
 
@@ -144,7 +144,7 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
             psi = self.transform(part)
             precision, log_det = self._rule.law(part.flatten(1), psi).inverse()
             divergence = self.network_.step(psi).divergence(precision.float(), log_det.float())
-            fit = torch.zeros(len(part))
+            fit = part.new_zeros(len(part))
             for _ in range(count):
                 z = self._draw(psi, source)
                 target = self._x[nearest_other(z, self._psi)]
@@ -202,7 +202,7 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
     @torch.no_grad()
     def _draw(self, psi: Tensor, source: torch.Generator) -> Tensor:
         """Points z' of q(z' | x) for x with coordinates (M, D)."""
-        noise = torch.randn(psi.shape, generator=source)
+        noise = torch.randn(psi.shape, generator=source, dtype=psi.dtype)
         return self._rule.mean(psi) + self.network_.step(psi).draw(noise)
 
     @torch.no_grad()

@@ -80,7 +80,7 @@ class DiffusionImmersion(Atlas):
         miss = (self.project(few) - few).flatten(1).square().sum(-1).mean()
         noise = float((miss / max(1, charts.n_ambient - dim)).sqrt())
         super().__init__(charts, shares, noise_std=max(1e-9, noise))
-        self.fit_error = torch.tensor([chart.error for chart in found])
+        self.fit_error = torch.tensor([chart.error for chart in found], dtype=torch.float32)
         self.embedded = float((holders > 0).mean())
 
 

@@ -136,7 +136,9 @@ class NearlyLinear(nn.Module):
         super().__init__()
         shape = tuple(outputs.shape[1:])
         self.network = network
-        linear = nn.utils.skip_init(nn.Linear, inputs.shape[1], math.prod(shape))
+        linear = nn.utils.skip_init(
+            nn.Linear, inputs.shape[1], math.prod(shape), dtype=torch.float32
+        )
         self.linear = nn.Sequential(linear, nn.Unflatten(1, shape))
         with torch.no_grad():
             ones = torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1).double()
@@ -176,7 +178,7 @@ def nearly_linear_decoder(psi: Tensor, x: Tensor, hidden: tuple[int, ...]) -> nn
     network = default_decoder(psi.shape[1], shape, tuple(reversed(hidden)))
     scaled = (psi - psi.mean(0)) / psi.std(0, correction=0)
     body = NearlyLinear(network, scaled, (x - mean) / spread)
-    return nn.Sequential(body, Rescale(torch.as_tensor(spread), mean))
+    return nn.Sequential(body, Rescale(mean.new_tensor(spread), mean))
 
 
 def data_spread(x: Tensor) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from learnedmanifolds._random import seeded
 from learnedmanifolds.models.diffusion_vae_network import DiffusionVAENetwork
 from learnedmanifolds.models.diffusion_vae_steps import StepLaw
 from learnedmanifolds.training.recorded_training import RecordedTraining
@@ -65,13 +66,24 @@ class DiffusionVAETraining(RecordedTraining):
         self.register_buffer("_precision", precision.to(psi), persistent=False)
         self.register_buffer("_log_det", log_det.to(psi), persistent=False)
 
+    def example(self) -> None:
+        """See `RecordedTraining.example`."""
+        psi = self._psi[: self.batch_size]
+        self.network.step(psi)
+        self.network.decoder(psi)
+
     def training_step(self, batch: Any, index: int) -> Tensor:
         """Minus the bound on one batch, in nats a point."""
-        source = self.draws(self.global_step)
+        # The decoder is the user's, and may draw too.
+        with seeded(self.seed * 7_919 + self.global_step):
+            return self._step(self.draws(self.global_step))
+
+    def _step(self, source: torch.Generator) -> Tensor:
         place = torch.rand(self.batch_size, generator=source, dtype=torch.float64)
         pick = torch.searchsorted(self._cumulative, place * self._cumulative[-1])
         pick = pick.clamp(max=len(self._x) - 1)
-        noise = torch.randn(self.batch_size, self._psi.shape[1], generator=source)
+        size = (self.batch_size, self._psi.shape[1])
+        noise = torch.randn(size, generator=source, dtype=self._psi.dtype)
         pick, noise = pick.to(self._x.device), noise.to(self._x.device)
         law = self.network.step(self._psi[pick])
         z = self._mean[pick] + law.draw(noise)

@@ -106,7 +106,7 @@ class FittedVAE(BaseEstimator, abc.ABC):
             raise ValueError(
                 f"start and end must be as many points, got {len(first)} and {len(last)}."
             )
-        z = self.latent.geodesic(first, last, torch.linspace(0, 1, count))
+        z = self.latent.geodesic(first, last, torch.linspace(0, 1, count, dtype=first.dtype))
         return self.decode(z.flatten(0, 1)).unflatten(0, (count, len(first)))
 
     def elbo(self, x: ArrayLike, n: int = 1, seed: int | None = None) -> Tensor:
@@ -116,7 +116,7 @@ class FittedVAE(BaseEstimator, abc.ABC):
         parts = []
         with torch.no_grad(), seeded(seed):
             for part in data.split(1024):
-                total = torch.zeros(len(part))
+                total = part.new_zeros(len(part))
                 for _ in range(count):
                     likelihood, divergence, _ = network.bound(part)
                     total += likelihood - divergence

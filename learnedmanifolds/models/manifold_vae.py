@@ -24,12 +24,11 @@ from learnedmanifolds.models.vae_checks import (
 )
 from learnedmanifolds.models.vae_network import VAENetwork
 from learnedmanifolds.models.vae_training import Action, VAETraining
+from learnedmanifolds.training.estimator import TrainedEstimator
 from learnedmanifolds.training.networks import default_decoder, default_encoder
-from learnedmanifolds.training.seeds import start_seeds
-from learnedmanifolds.training.trainer import run_training
 
 
-class ManifoldVAE(FittedVAE):
+class ManifoldVAE(TrainedEstimator, FittedVAE):
     """Learn data as the image of a latent manifold Z: a sphere, SO(3), a torus, a product.
 
     The posterior and the prior live on Z, so that the latent space has the topology of the data,
@@ -84,14 +83,7 @@ class ManifoldVAE(FittedVAE):
     guide_weight : float
         Weight of |mode(x) - y|^2 where a latent point y is given to `fit` or found for
         `spectral_start`, times the entries of a data point.
-    checkpoint_dir : str or Path, optional
-        Folder for checkpoints, from which `fit` resumes; a new one for new data or parameters.
-    accelerator : str
-        Passed to Lightning: "auto" takes a GPU if there is one.
-    verbose : bool
-        Whether to show a progress bar.
-    random_state : int, optional
-        The same seed gives the same weights on one machine.
+    <parameters of TrainedEstimator>
 
     Attributes
     ----------
@@ -138,6 +130,12 @@ class ManifoldVAE(FittedVAE):
         verbose: bool = False,
         random_state: int | None = None,
     ) -> None:
+        super().__init__(
+            checkpoint_dir=checkpoint_dir,
+            accelerator=accelerator,
+            verbose=verbose,
+            random_state=random_state,
+        )
         self.latent = latent
         self.ambient_shape = ambient_shape
         self.encoder = encoder
@@ -161,10 +159,6 @@ class ManifoldVAE(FittedVAE):
         self.action = action
         self.equivariance_weight = equivariance_weight
         self.guide_weight = guide_weight
-        self.checkpoint_dir = checkpoint_dir
-        self.accelerator = accelerator
-        self.verbose = verbose
-        self.random_state = random_state
 
     def fit(self, x: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn from data (N, *ambient_shape) and the latent points that are known.
@@ -186,13 +180,14 @@ class ManifoldVAE(FittedVAE):
         RuntimeError
             If the loss becomes NaN or infinite.
         """
+        self._check_training()
         check_parameters(self)
         data = checked_data(self, x)
         n_held_out = held_out_count(self, len(data))
         guides = None if y is None else checked_guides(self, y, len(data))
         if guides is not None and self.spectral_start:
             raise ValueError("spectral_start finds latent points, but y already gives them.")
-        seeds = start_seeds(self.random_state, self.n_starts)
+        seeds = self._start(self.n_starts, data, guides)
         order = torch.arange(len(data))
         if n_held_out:
             order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seeds[0]))
@@ -226,14 +221,7 @@ class ManifoldVAE(FittedVAE):
                 binarize=self.binarize,
                 seed=seeds[start],
             )
-            run_training(
-                module,
-                steps_per_epoch=module.steps_per_epoch,
-                max_steps=epochs * module.steps_per_epoch,
-                accelerator=self.accelerator,
-                verbose=self.verbose,
-                folder=folder,
-            )
+            self._run(module, epochs * module.steps_per_epoch, folder)
             return module
 
         best = 0
@@ -242,9 +230,18 @@ class ManifoldVAE(FittedVAE):
             losses = [trained(start, epochs).history["loss"][-1] for start in range(self.n_starts)]
             best = min(range(self.n_starts), key=losses.__getitem__)
         module = trained(best, self.max_epochs, self.checkpoint_dir)
+        if module.history["epoch"][-1] > self.max_epochs:
+            raise ValueError(
+                f"checkpoint_dir must hold a training of at most max_epochs={self.max_epochs}, but "
+                f"{self.checkpoint_dir} holds one of {module.history['epoch'][-1]} epochs."
+            )
         self.history_ = module.history
         self._keep(module.network, train)
         return self
+
+    def _undecisive(self) -> frozenset[str]:
+        # Without a cosine a training of more epochs begins as one of fewer does.
+        return super()._undecisive() | (frozenset() if self.cosine else {"max_epochs"})
 
     def _new_network(self, train: Tensor, seed: int, anew: bool) -> VAENetwork:
         """Networks to train; ``anew`` draws the weights of given modules too."""
@@ -258,6 +255,8 @@ class ManifoldVAE(FittedVAE):
             for given, module in ((self.encoder, encoder), (self.decoder, decoder)):
                 if anew and given is not None:
                     module.apply(_reset)
+                # Given ones may be of torch's default dtype.
+                module.float()
         noise = self.noise_std
         if noise is None and self.likelihood == "gaussian":
             noise = max(1e-6, float((train - train.mean(0)).square().mean().sqrt()))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -21,14 +20,10 @@ from learnedmanifolds.models.cells import disc_cells
 from learnedmanifolds.models.losses import evidence_lower_bound
 from learnedmanifolds.models.patches import neighbours
 from learnedmanifolds.models.training import AtlasTraining, Schedule
-from learnedmanifolds.training.seeds import start_seeds
-from learnedmanifolds.training.trainer import run_training
-
-_EPOCH = 50
-"""Steps between two checkpoints; an epoch, to Lightning."""
+from learnedmanifolds.training.estimator import TrainedEstimator
 
 
-class MixtureVAE(BaseEstimator):
+class MixtureVAE(TrainedEstimator):
     """Learn a data manifold of any topology as an atlas of K charts of dimension d.
 
     Every chart is a variational autoencoder whose decoder is injective and whose encoder is its
@@ -53,15 +48,7 @@ class MixtureVAE(BaseEstimator):
     max_restarts : int
         How often a training that left dead or folded charts, or data uncovered, is repeated from
         another seed; the best is kept.
-    checkpoint_dir : str or Path, optional
-        Folder for checkpoints. `fit` resumes from the last one there, to the weights of an
-        uninterrupted run; give a new folder for new data or other parameters.
-    accelerator : str
-        Passed to Lightning: "auto" takes a GPU if there is one.
-    verbose : bool
-        Whether to show a progress bar.
-    random_state : int, optional
-        The same seed gives the same weights on one machine.
+    <parameters of TrainedEstimator>
 
     Attributes
     ----------
@@ -96,6 +83,12 @@ class MixtureVAE(BaseEstimator):
         verbose: bool = False,
         random_state: int | None = None,
     ) -> None:
+        super().__init__(
+            checkpoint_dir=checkpoint_dir,
+            accelerator=accelerator,
+            verbose=verbose,
+            random_state=random_state,
+        )
         self.n_charts = n_charts
         self.dim = dim
         self.noise_std = noise_std
@@ -107,10 +100,6 @@ class MixtureVAE(BaseEstimator):
         self.n_conv_blocks = n_conv_blocks
         self.schedule = schedule
         self.max_restarts = max_restarts
-        self.checkpoint_dir = checkpoint_dir
-        self.accelerator = accelerator
-        self.verbose = verbose
-        self.random_state = random_state
 
     def fit(self, x: ArrayLike, y: object = None) -> Self:
         """Learn the atlas of the points x, (N, n), or of images, (N, C, H, W); y is ignored.
@@ -124,7 +113,7 @@ class MixtureVAE(BaseEstimator):
         """
         data = self._check(x)
         runs = []
-        seeds = start_seeds(self.random_state, self.max_restarts + 1)
+        seeds = self._start(self.max_restarts + 1, data)
         for restart, seed in enumerate(seeds):
             atlas, history = self._train(data.flatten(1), tuple(data.shape[1:]), seed, restart)
             runs.append((atlas, atlas.quality(data[:4096]), history))
@@ -151,6 +140,7 @@ class MixtureVAE(BaseEstimator):
         if data.dim() not in (2, 4):
             raise ValueError(f"x must have shape (N, n) or (N, C, H, W), got {tuple(data.shape)}.")
         n_features = data[0].numel()
+        self._check_training()
         integer(self.n_charts, "n_charts", minimum=1)
         integer(self.dim, "dim", minimum=1)
         for name in ("hidden", "n_blocks", "conv_hidden", "n_conv_blocks"):
@@ -211,15 +201,8 @@ class MixtureVAE(BaseEstimator):
         noise_std = self.noise_std or local_noise(x, self.dim)
         module = AtlasTraining(charts, x, cells, noise_std, schedule, seed)
         root = self.checkpoint_dir
-        run_training(
-            module,
-            steps_per_epoch=_EPOCH,
-            max_steps=schedule.n_steps,
-            accelerator=self.accelerator,
-            verbose=self.verbose,
-            clip=schedule.clip,
-            folder=None if root is None else Path(root) / f"run-{restart}",
-        )
+        folder = None if root is None else Path(root) / f"run-{restart}"
+        self._run(module, schedule.n_steps, folder, schedule.clip)
         return module.atlas(), module.history
 
     def score(self, x: ArrayLike, y: object = None) -> float:

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -169,7 +170,7 @@ def select(
         Trainings of each candidate, from consecutive seeds; the best by its training loss counts.
     random_state : int
     **options
-        Arguments of `ManifoldVAE`.
+        Arguments of `ManifoldVAE`. Of ``checkpoint_dir`` every training gets a folder of its own.
 
     Returns
     -------
@@ -209,11 +210,15 @@ def select(
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(random_state))
     test, train = data[order[:n_test]], data[order[n_test:]]
     found = []
-    for name, space in named.items():
-        models = [
-            ManifoldVAE(space, random_state=random_state + i, **options).fit(train)
-            for i in range(n_trainings)
-        ]
+    root = options.pop("checkpoint_dir", None)
+    for place, (name, space) in enumerate(named.items()):
+        models = []
+        for i in range(n_trainings):
+            folder = None if root is None else Path(root) / f"{place}-{i}"
+            model = ManifoldVAE(
+                space, random_state=random_state + i, checkpoint_dir=folder, **options
+            )
+            models.append(model.fit(train))
         values = [model.log_likelihood(test, n, seed=random_state) for model in models]
         best = min(range(n_trainings), key=lambda i: _training_loss(models[i]))
         found.append((name, models[best], values[best], tuple(float(v.mean()) for v in values)))

@@ -82,7 +82,7 @@ def spectral_points(x: ArrayLike, latent: LatentSpace, random_state: int = 0) ->
         target = _Target(latent)
         tried = [target.fit(functions[:, :k], energies[:k]) for k in counts]
     _, best = min(tried, key=lambda pair: pair[0])
-    points = torch.full((len(data), *latent.shape), torch.nan)
+    points = torch.full((len(data), *latent.shape), torch.nan, dtype=torch.float32)
     z = target.nearest(best, functions[:, : len(best)])
     points[used] = z.float().unflatten(-1, latent.shape)
     return points

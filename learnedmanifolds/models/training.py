@@ -143,6 +143,9 @@ class AtlasTraining(lightning.LightningModule):
     Alberti, Hertrich, Santacesaria, Sciutto, JMLR 25(202), 2024, sections 3 and 5.
     """
 
+    steps_per_epoch = 50
+    """Steps between two checkpoints."""
+
     def __init__(
         self,
         charts: LearnedCharts,
@@ -155,7 +158,7 @@ class AtlasTraining(lightning.LightningModule):
         super().__init__()
         self.charts = charts
         charts.density = SmoothedUniform(schedule.tail_rate)
-        self.logits = nn.Parameter(torch.zeros(charts.n_charts))
+        self.logits = nn.Parameter(torch.zeros(charts.n_charts, dtype=x.dtype))
         self.noise_std, self.schedule, self.seed = noise_std, schedule, seed
         generator = torch.Generator().manual_seed(seed)
         # Kept out of the state dict: the data belong to the user, not to the checkpoint.
@@ -176,6 +179,10 @@ class AtlasTraining(lightning.LightningModule):
             self._x = self._x.to(self.device)
             self._cells = Cells(*(part.to(self.device) for part in self._cells))
             self._patches = Patches(*(part.to(self.device) for part in self._patches))
+
+    def example(self) -> None:
+        """Pass one batch through the networks of all charts."""
+        self.charts.decode(self.charts.encode(self._x[: self.schedule.batch_size]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resumed run needs beside the weights."""
@@ -202,13 +209,16 @@ class AtlasTraining(lightning.LightningModule):
 
     def _noise(self, points: int, generator: torch.Generator) -> Tensor:
         size = (self.charts.n_charts, points, self.charts.dim)
-        noise = torch.randn(size, generator=generator, device=self.device)
+        noise = torch.randn(size, generator=generator, device=self.device, dtype=self._x.dtype)
         return noise * (self.schedule.latent_noise / LATENT_NOISE)
 
     def _lipschitz(self, generator: torch.Generator) -> Tensor:
         size = self.schedule.batch_size // 4
         t = self.charts.density.sample(
-            self.charts.n_charts, size, self.charts.dim, generator=generator, truncated=True
+            *(self.charts.n_charts, size, self.charts.dim),
+            generator=generator,
+            truncated=True,
+            dtype=self._x.dtype,
         )
         noise = self._noise(size, generator)
         return self.schedule.lipschitz_weight * lipschitz_loss(
@@ -263,8 +273,13 @@ class AtlasTraining(lightning.LightningModule):
         """Box term on uniform points of every box, and agreement of the charts that hold them."""
         size = self.schedule.batch_size // 6
         shape = (self.charts.n_charts, size, self.charts.dim)
-        t = 2 * torch.rand(shape, generator=generator, device=self.device) - 1
-        near = torch.randn(shape, generator=generator, device=self.device)
+        like: dict[str, Any] = {
+            "generator": generator,
+            "device": self.device,
+            "dtype": self._x.dtype,
+        }
+        t = 2 * torch.rand(shape, **like) - 1
+        near = torch.randn(shape, **like)
         near = (t + _NEAR * near / near.norm(dim=-1, keepdim=True)).clamp(-1, 1)
         points = self.charts.decode(torch.cat([t, near], dim=1))
         spread = squeeze_loss(points[:, :size], points[:, size:], t, near, self.charts.unit_length)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer, non_negative, positive, widths
 from learnedmanifolds._convert import to_tensor
+from learnedmanifolds._random import seeded
 from learnedmanifolds.latent.base import LatentSpace
 from learnedmanifolds.models.vae_network import VAENetwork
 
@@ -21,10 +22,9 @@ def check_parameters(model: ManifoldVAE) -> None:
     """`TypeError` or `ValueError` if a parameter is out of range or of the wrong type."""
     if not isinstance(model.latent, LatentSpace):
         raise TypeError(f"latent must be a LatentSpace, got {type(model.latent).__name__}.")
-    for name in ("max_epochs", "batch_size", "n_starts", "start_epochs"):
+    for name in ("n_starts", "start_epochs"):
         integer(getattr(model, name), name, minimum=1)
     integer(model.warmup, "warmup", minimum=0)
-    positive(model.learning_rate, "learning_rate")
     for name in ("continuity_weight", "equivariance_weight", "guide_weight"):
         non_negative(getattr(model, name), name)
     if model.likelihood not in ("gaussian", "bernoulli"):
@@ -91,6 +91,7 @@ def held_out_count(model: ManifoldVAE, count: int) -> int:
 
 
 @torch.no_grad()
+@seeded(0)
 def check_networks(network: VAENetwork, x: Tensor) -> None:
     """`ValueError` if the encoder or the decoder does not fit data (N, *ambient_shape)."""
     latent, few, shape = network.latent, x[:2], tuple(x.shape[1:])

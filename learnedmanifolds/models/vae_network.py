@@ -37,7 +37,7 @@ class VAENetwork(nn.Module):
         super().__init__()
         self.latent, self.encoder, self.decoder = latent, encoder, decoder
         self.bernoulli = noise_std is None
-        log_noise = torch.tensor(math.log(noise_std or 1.0))
+        log_noise = torch.tensor(math.log(noise_std or 1.0), dtype=torch.float32)
         self.log_noise = nn.Parameter(log_noise, requires_grad=learn_noise)
 
     def posterior(self, x: Tensor) -> Distribution:

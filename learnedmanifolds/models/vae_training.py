@@ -93,11 +93,17 @@ class VAETraining(lightning.LightningModule):
         self._order = torch.empty(0, dtype=torch.int64)
         self._sum = 0.0
         self._best: tuple[float, int, dict[str, Tensor]] = (math.inf, 0, {})
+        self._stopped = False
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches that the data are split into."""
         return math.ceil(len(self._x) / self.batch_size)
+
+    def example(self) -> None:
+        """Pass one batch through the networks."""
+        posterior = self.network.posterior(self._x[: self.batch_size])
+        self.network.decoder(posterior.mode.flatten(1))
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
         """Minus the bound on one batch, and the other terms."""
@@ -112,7 +118,8 @@ class VAETraining(lightning.LightningModule):
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             self._order = torch.randperm(len(self._x), generator=generator).to(self.device)
         pick = self._order[place * self.batch_size : (place + 1) * self.batch_size]
-        with self._seeded(self.global_step):
+        # The networks and the action are the user's, and may draw too.
+        with seeded(self.seed * 7_919 + self.global_step):
             loss = self._loss(pick, epoch)
         if not bool(loss.isfinite()):
             raise RuntimeError(
@@ -121,9 +128,6 @@ class VAETraining(lightning.LightningModule):
             )
         self._sum += float(loss.detach()) * len(pick)
         return loss
-
-    def _seeded(self, step: int) -> Any:
-        return seeded(self.seed * 7_919 + step, [] if self.device.type == "cpu" else [self.device])
 
     def _loss(self, pick: Tensor, epoch: int) -> Tensor:
         weight = min(1.0, (epoch + 1) / (self.warmup + 1))
@@ -156,7 +160,7 @@ class VAETraining(lightning.LightningModule):
         """Minus the bound on the held-out data, in nats, with the same draws in every epoch."""
         self.eval()
         total = 0.0
-        with self._seeded(2**40):
+        with seeded(self.seed * 7_919 + 2**40):
             for part in self._held_out.split(1024):
                 target = torch.bernoulli(part) if self.binarize else part
                 likelihood, divergence, _ = self.network.bound(target)
@@ -164,11 +168,15 @@ class VAETraining(lightning.LightningModule):
         self.train()
         return total / len(self._held_out)
 
-    def on_train_epoch_end(self) -> None:
-        """Keep the best weights; stop when they were reached long ago."""
-        epoch = self.global_step // self.steps_per_epoch
-        if self.history["epoch"] and self.history["epoch"][-1] == epoch:
-            # A training that resumes at the end of an epoch is told of it once more.
+    def on_fit_start(self) -> None:
+        """A training that had stopped is not taken up again."""
+        self.trainer.should_stop = self._stopped
+
+    def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_index: int) -> None:
+        """At the end of an epoch keep the best weights; stop when they were reached long ago."""
+        # Lightning's own epochs begin anew where a training resumes.
+        epoch, place = divmod(self.global_step, self.steps_per_epoch)
+        if place:
             return
         self.history["epoch"].append(epoch)
         self.history["loss"].append(self._sum / len(self._x))
@@ -181,7 +189,7 @@ class VAETraining(lightning.LightningModule):
         if loss < self._best[0]:
             self._best = (loss, epoch, copy.deepcopy(self.network.state_dict()))
         elif epoch - self._best[1] >= self.patience and epoch > self.warmup:
-            self.trainer.should_stop = True
+            self.trainer.should_stop = self._stopped = True
 
     def on_fit_end(self) -> None:
         """Go back to the best weights."""
@@ -191,10 +199,12 @@ class VAETraining(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resumed run needs beside the weights."""
         checkpoint["history"], checkpoint["best"] = self.history, self._best
+        checkpoint["sum"], checkpoint["stopped"] = self._sum, self._stopped
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore it."""
         self.history, self._best = checkpoint["history"], checkpoint["best"]
+        self._sum, self._stopped = checkpoint["sum"], checkpoint["stopped"]
 
     def configure_optimizers(self) -> Any:
         """Adam, its rate constant or a cosine."""

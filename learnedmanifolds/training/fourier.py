@@ -32,8 +32,8 @@ class FourierFeatures(nn.Module):
     def __init__(self, n_inputs: int, n_outputs: int, scale: float) -> None:
         super().__init__()
         self.scale = scale
-        self.weight = nn.Parameter(torch.empty(n_outputs, n_inputs))
-        self.bias = nn.Parameter(torch.empty(n_outputs))
+        self.weight = nn.Parameter(torch.empty(n_outputs, n_inputs, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.empty(n_outputs, dtype=torch.float32))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

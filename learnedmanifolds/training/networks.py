@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import torch
 from torch import nn
 
 from learnedmanifolds.training.fourier import FourierFeatures
@@ -23,7 +24,10 @@ def default_encoder(
     layers: list[nn.Module] = []
     channels, height, width = ambient_shape
     for wider in _CHANNELS:
-        layers += [nn.Conv2d(channels, wider, 4, stride=2, padding=1), nn.SiLU()]
+        layers += [
+            nn.Conv2d(channels, wider, 4, stride=2, padding=1, dtype=torch.float32),
+            nn.SiLU(),
+        ]
         channels, height, width = wider, height // 2, width // 2
     sizes = (channels * height * width, hidden[-1], n_outputs)
     return nn.Sequential(*layers, nn.Flatten(), *_dense(sizes))
@@ -50,7 +54,9 @@ def default_decoder(
     layers = [*dense, nn.SiLU(), nn.Unflatten(1, coarse)]
     wide = [*reversed(_CHANNELS), channels]
     for i, (before, after) in enumerate(itertools.pairwise(wide)):
-        layers.append(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1))
+        layers.append(
+            nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, dtype=torch.float32)
+        )
         if i < len(wide) - 2:
             layers.append(nn.SiLU())
     return nn.Sequential(*layers)
@@ -65,7 +71,7 @@ def _convolves(shape: tuple[int, ...]) -> bool:
 def _dense(sizes: tuple[int, ...], fourier_scale: float | None = None) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(sizes):
-        layers += [nn.Linear(before, after), nn.SiLU()]
+        layers += [nn.Linear(before, after, dtype=torch.float32), nn.SiLU()]
     if fourier_scale is not None:
         layers[:2] = [FourierFeatures(sizes[0], sizes[1], fourier_scale)]
     return layers[:-1]

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import abc
-from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from torch import Tensor, nn
-
-from learnedmanifolds.training.trainer import run_training
-
-# Steps between two entries of the history, and between two checkpoints.
-_STEPS_PER_EPOCH = 100
 
 
 class RecordedTraining(lightning.LightningModule, abc.ABC):
@@ -32,6 +26,9 @@ class RecordedTraining(lightning.LightningModule, abc.ABC):
     seed : int
     """
 
+    steps_per_epoch = 100
+    """Steps between two entries of the history, and between two checkpoints."""
+
     def __init__(self, network: nn.Module, learning_rate: float, max_steps: int, seed: int) -> None:
         super().__init__()
         self.network = network
@@ -39,16 +36,9 @@ class RecordedTraining(lightning.LightningModule, abc.ABC):
         self.history: dict[str, list[Any]] = {"step": []}
         self._sums: dict[str, float] = {}
 
-    def run(self, accelerator: str, verbose: bool, folder: str | Path | None) -> None:
-        """Train to the end, on one device; see `run_training`."""
-        run_training(
-            self,
-            steps_per_epoch=_STEPS_PER_EPOCH,
-            max_steps=self.max_steps,
-            accelerator=accelerator,
-            verbose=verbose,
-            folder=folder,
-        )
+    @abc.abstractmethod
+    def example(self) -> None:
+        """Pass one batch through the networks."""
 
     def draws(self, step: int) -> torch.Generator:
         """The generator of a step."""
@@ -70,7 +60,7 @@ class RecordedTraining(lightning.LightningModule, abc.ABC):
         for name, value in {"loss": loss, **others}.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
         done = self.global_step + 1
-        if done % _STEPS_PER_EPOCH == 0 or done == self.max_steps:
+        if done % self.steps_per_epoch == 0 or done == self.max_steps:
             since = done - (self.history["step"][-1] if self.history["step"] else 0)
             self.history["step"].append(done)
             for name, total in self._sums.items():
@@ -79,12 +69,12 @@ class RecordedTraining(lightning.LightningModule, abc.ABC):
         return loss
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the history."""
-        checkpoint["history"] = self.history
+        """Add the history, and what is still to go into it."""
+        checkpoint["history"], checkpoint["sums"] = self.history, self._sums
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore it."""
-        self.history = checkpoint["history"]
+        self.history, self._sums = checkpoint["history"], checkpoint["sums"]
 
     def configure_optimizers(self) -> Any:
         """Adam, its rate falling as a cosine."""

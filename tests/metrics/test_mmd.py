@@ -159,3 +159,16 @@ def test_subsets_and_seeds():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call(draw(5, 2))
+
+
+def test_the_permutations_do_not_depend_on_the_default_dtype():
+    source = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 30, 2, generator=source, dtype=torch.float64)
+    single = mmd(x, y, seed=0).null
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        double = mmd(x, y, seed=0).null
+    finally:
+        torch.set_default_dtype(before)
+    assert torch.equal(single, double)

@@ -150,7 +150,7 @@ def _network(
     sizes = [n_in, width, width, n_out]
     layers: list[nn.Module] = []
     for a, b in zip(sizes[:-1], sizes[1:], strict=True):
-        linear = nn.utils.skip_init(nn.Linear, a, b)
+        linear = nn.utils.skip_init(nn.Linear, a, b, dtype=torch.float32)
         nn.init.kaiming_uniform_(linear.weight, a=math.sqrt(5), generator=source)
         nn.init.uniform_(linear.bias, -1 / math.sqrt(a), 1 / math.sqrt(a), generator=source)
         layers += [linear, activation()]

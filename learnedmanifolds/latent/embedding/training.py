@@ -142,7 +142,7 @@ def _train(samples: Tensor, dim: int, settings: EmbeddingSettings, seed: int) ->
         pick = torch.randint(len(points), (settings.batch_size,), generator=source)
         z = points[pick]
         coords = embedding.encoder(z)
-        uniform = torch.rand(settings.batch_size, dim, generator=source)
+        uniform = torch.rand(settings.batch_size, dim, generator=source, dtype=z.dtype)
         error = (embedding.network(coords) - z).square().sum(-1).mean()
         discrepancy = imq_discrepancy((1 + coords) / 2, uniform, settings.scales)
         loss = error + settings.weight * discrepancy

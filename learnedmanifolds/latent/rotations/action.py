@@ -42,7 +42,7 @@ class GroupAction(nn.Module):
         self.channels = integer(channels, "channels", minimum=1)
         if network is not None and not isinstance(network, nn.Module):
             raise TypeError(f"network must be an nn.Module or None, got {type(network).__name__}.")
-        self.spectrum = nn.Parameter(torch.empty((degree + 1) ** 2, channels))
+        self.spectrum = nn.Parameter(torch.empty((degree + 1) ** 2, channels, dtype=torch.float32))
         self.network = network
         self.reset_parameters()
 
