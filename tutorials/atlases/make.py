@@ -6,17 +6,18 @@ import learnedmanifolds as lm
 
 FOLDER = Path(__file__).parent
 # Smaller networks than the default, so that the files are small and the tutorials fast.
-OPTIONS = {"hidden": 32, "n_blocks": 3, "n_latent_blocks": 2, "random_state": 0}
+RING = {"noise_std": 0.01, "hidden": 32, "n_blocks": 3, "n_latent_blocks": 2, "random_state": 0}
+SPHERE = {"hidden": 48, "n_blocks": 4, "n_latent_blocks": 2, "random_state": 0}
 
 
 def ring() -> lm.Atlas:
     x = lm.datasets.toy("ring").sample(10_240, noise=0.01, seed=0)
-    return lm.MixtureVAE(n_charts=2, dim=2, noise_std=0.01, **OPTIONS).fit(x).atlas_
+    return lm.MixtureVAE(n_charts=2, dim=2, **RING).fit(x).atlas_
 
 
 def sphere() -> lm.Atlas:
     x = lm.datasets.toy("sphere").sample(10_240, noise=0.01, seed=0)
-    return lm.MixtureVAE(n_charts=2, dim=2, **OPTIONS).fit(x).atlas_
+    return lm.MixtureVAE(n_charts=2, dim=2, **SPHERE).fit(x).atlas_
 
 
 if __name__ == "__main__":
