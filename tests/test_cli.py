@@ -81,7 +81,7 @@ def test_compare(path, tmp_path, monkeypatch, capsys):
 def test_train_on_own_data(tmp_path, monkeypatch, capsys):
     angle = np.random.default_rng(0).uniform(0, 2 * math.pi, 600)
     np.save(tmp_path / "x.npy", np.stack([np.cos(angle), np.sin(angle)], 1))
-    short = Schedule(seeding_steps=60, mixture_steps=40, overlap_steps=60, batch_size=64)
+    short = Schedule(seeding_steps=15, mixture_steps=10, overlap_steps=15, batch_size=64)
     monkeypatch.setattr(Schedule, "suited", classmethod(lambda cls, n_charts, dim: short))
     output, report = tmp_path / "a.safetensors", tmp_path / "t.json"
     with warnings.catch_warnings():

@@ -43,7 +43,7 @@ def test_outputs_are_committed_and_the_picture_comes_first(path):
 
 def test_a_tutorial_runs(path):
     notebook = nbformat.read(path, as_version=4)
-    # Three minutes is what a tutorial promises; the limit here is for one cell on a busy machine.
+    # About a minute is what a tutorial promises; the limit here is for one cell on a busy machine.
     NotebookClient(
         notebook, timeout=300, startup_timeout=240, resources={"metadata": {"path": str(FOLDER)}}
     ).execute()

@@ -8,7 +8,7 @@ import learnedmanifolds as lm
 from learnedmanifolds.atlas.immersion import Immersion
 from learnedmanifolds.latent import Rotations, Torus
 
-N = 40
+N = 16
 
 
 class Fixed(nn.Module):

@@ -104,7 +104,7 @@ def test_more_data_reproduce_the_sphere_better():
     """The error falls faster than the number of points grows."""
     miss = [
         np.sqrt(np.square(off_sphere(anywhere(local_charts(sphere(n), 2, 8), 2))).mean())
-        for n in (400, 1600)
+        for n in (300, 1200)
     ]
     assert math.log(miss[0] / miss[1]) / math.log(4) > 1
 
@@ -129,7 +129,7 @@ def test_strands_that_are_close_do_not_share_a_box():
 def test_sheets_of_a_roll_do_not_share_a_box():
     """Neighbours in a box are neighbours on the roll, whose sheets are 2 pi apart in its angle."""
     rng = np.random.default_rng(0)
-    s, height = 1.5 * math.pi * (1 + 2 * rng.random(2000)), 20 * rng.random(2000)
+    s, height = 1.5 * math.pi * (1 + 2 * rng.random(1200)), 20 * rng.random(1200)
     psi = np.stack([s * np.cos(s), height, s * np.sin(s)], 1) / 10
     charts = local_charts(psi, 2, 8)
     # It has a boundary, up to which boxes need not reach.
@@ -142,9 +142,9 @@ def test_sheets_of_a_roll_do_not_share_a_box():
 @pytest.mark.parametrize(
     ("psi", "dim"),
     [
-        (np.random.default_rng(0).standard_normal((300, 3)), 2),
-        (circle(300), 2),
-        (sphere(300), 1),
+        (np.random.default_rng(0).standard_normal((200, 3)), 2),
+        (circle(200), 2),
+        (sphere(200), 1),
     ],
     ids=["a ball is no surface", "a circle is no surface", "a sphere is no curve"],
 )

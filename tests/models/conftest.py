@@ -17,5 +17,13 @@ def circles() -> torch.Tensor:
 @pytest.fixture(scope="session")
 def model(circles: torch.Tensor) -> MixtureVAE:
     return MixtureVAE(
-        4, 1, noise_std=0.02, hidden=32, schedule=SHORT, max_restarts=0, random_state=0
+        4,
+        1,
+        noise_std=0.02,
+        hidden=32,
+        n_blocks=3,
+        n_latent_blocks=2,
+        schedule=SHORT,
+        max_restarts=0,
+        random_state=0,
     ).fit(circles)

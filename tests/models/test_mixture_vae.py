@@ -28,6 +28,12 @@ def fit(model, x):
         return model.fit(x)
 
 
+@pytest.fixture(scope="module")
+def small(circles):
+    """A tiny training, whole, for all tests that only compare with one."""
+    return fit(tiny(), circles)
+
+
 def test_every_chart_lies_on_the_circles(model):
     truth = toy("two_circles")
     t = torch.linspace(-1, 1, 200).unsqueeze(1)
@@ -71,8 +77,8 @@ def test_score_prefers_the_data_to_points_off_it(model, circles):
     assert model.score(circles) < -entropy + 0.05
 
 
-def test_same_seed_same_bits_and_other_seed_other_bits(circles):
-    a = fit(tiny(), circles).sample(50, seed=0)
+def test_same_seed_same_bits_and_other_seed_other_bits(circles, small):
+    a = small.sample(50, seed=0)
     b = fit(tiny(), circles).sample(50, seed=0)
     c = fit(tiny(random_state=4), circles).sample(50, seed=0)
     assert torch.equal(a, b)
@@ -80,8 +86,10 @@ def test_same_seed_same_bits_and_other_seed_other_bits(circles):
 
 
 @pytest.mark.parametrize("stop", [70, 130, 170])
-def test_interrupted_training_resumes_to_the_same_weights(circles, tmp_path, monkeypatch, stop):
-    whole = fit(tiny(), circles).atlas_.charts.state_dict()
+def test_interrupted_training_resumes_to_the_same_weights(
+    circles, small, tmp_path, monkeypatch, stop
+):
+    whole = small.atlas_.charts.state_dict()
     step = AtlasTraining.training_step
 
     def interrupted(self, batch, index):
@@ -105,8 +113,8 @@ def test_interrupted_training_resumes_to_the_same_weights(circles, tmp_path, mon
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_boxes_are_trimmed_unless_the_schedule_says_not_to(circles):
-    trimmed = fit(tiny(), circles).atlas_
+def test_boxes_are_trimmed_unless_the_schedule_says_not_to(circles, small):
+    trimmed = small.atlas_
     whole = fit(tiny(schedule=dataclasses.replace(TINY, trim=False)), circles).atlas_
     assert bool((whole.charts.half_width == 1).all() and (whole.charts.middle == 0).all())
     assert float(trimmed.charts.half_width.min()) < 1
