@@ -12,6 +12,7 @@ import torch
 from pymanopt.optimizers.optimizer import Optimizer
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.inverse.optimizers import make_optimizer, optimizer_name
@@ -26,6 +27,7 @@ from learnedmanifolds.optimizers.stopping import Criterion
 Source: TypeAlias = Atlas | Charts | PymanoptManifold
 
 
+@differentiable()
 def solve(
     problem: InverseProblem,
     source: Source,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, integer, non_negative, one_of
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds.geometry import Located
 from learnedmanifolds.inverse.batch.engine import Engine
 from learnedmanifolds.inverse.batch.levenberg_marquardt import BatchLevenbergMarquardt
@@ -35,6 +36,7 @@ BATCH_OPTIMIZERS: dict[str, BatchMethod[Any]] = {
 """Optimizers by the names that they have in `OPTIMIZERS`."""
 
 
+@differentiable()
 def solve_batch(
     problems: InverseProblem | Sequence[InverseProblem],
     source: Source,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, one_of
+from learnedmanifolds._grad import ordinary
 from learnedmanifolds.operators._images import image_shape
 from learnedmanifolds.operators.base import AffineOperator
 
@@ -72,7 +73,7 @@ class Blur(AffineOperator):
                     f"normalize=False takes it as it is."
                 )
             values, total = values / total, 1.0
-        self.kernel = values
+        self.kernel = ordinary(values)
         self._sum = total
         self._spectra: dict[tuple[object, ...], Tensor] = {}
 
