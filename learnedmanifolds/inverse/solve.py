@@ -20,6 +20,7 @@ from learnedmanifolds.inverse.problem import InverseProblem
 from learnedmanifolds.inverse.run import run
 from learnedmanifolds.inverse.solution import Run, Solution
 from learnedmanifolds.inverse.starts import SCREENED, choose_starts, require_a_start_inside
+from learnedmanifolds.inverse.units import Units, natural_units
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.manifolds.point import AtlasPoint
 from learnedmanifolds.optimizers.stopping import Criterion
@@ -50,7 +51,8 @@ def solve(
     problem : InverseProblem
     source : Atlas, Charts or PymanoptManifold
     optimizer : str or pymanopt Optimizer
-        One of `OPTIMIZERS`, or a ready optimizer with its own options.
+        One of `OPTIMIZERS`, or a ready optimizer with its own options; the thresholds of pymanopt's
+        own ones are absolute.
     n_starts : int
         Number of starts; the same seed gives the same ones for every optimizer.
     seed : int, optional
@@ -68,7 +70,10 @@ def solve(
     max_iterations : int, optional
         For each start; 200 by default.
     min_gradient_norm : float, optional
-        A run has converged when its Riemannian gradient norm is below; 1e-6 by default.
+        A run has converged when its Riemannian gradient norm is below, in units of the cost per unit
+        of the data. By default 1e-6 times what the cost varies by over the manifold (from the median
+        down to the lowest of 16 points), per size of the manifold: neither the units of the data nor
+        those of the cost decide.
     max_time : float, optional
         Seconds for each start; 1000 by default.
 
@@ -100,14 +105,15 @@ class RunOptions:
     min_gradient_norm: float | None = None
     max_time: float | None = None
 
-    def make(self, optimizer: str | Optimizer) -> Optimizer:
-        """The optimizer with these limits; see `make_optimizer`."""
+    def make(self, optimizer: str | Optimizer, units: Units = Units()) -> Optimizer:  # noqa: B008
+        """The optimizer with these limits, in these units; see `make_optimizer`."""
         return make_optimizer(
             optimizer,
             stopping=self.stopping,
             max_iterations=self.max_iterations,
             min_gradient_norm=self.min_gradient_norm,
             max_time=self.max_time,
+            units=units,
         )
 
 
@@ -163,9 +169,9 @@ def run_all(
 ) -> tuple[Run, ...]:
     """One run a start; `OutsideDomainError` if the operator is defined at none."""
     hosted = problem.to_pymanopt(manifold)
-    name = optimizer_name(optimizer)
+    name, units = optimizer_name(optimizer), natural_units(problem, manifold.atlas)
     runs = tuple(
-        run(hosted, manifold, options.make(optimizer), start, seed, name, options.stopping)
+        run(hosted, manifold, options.make(optimizer, units), start, seed, name, options.stopping)
         for start, seed in zip(starts, seeds, strict=True)
     )
     if not any(np.isfinite(one.cost) for one in runs):

@@ -226,9 +226,9 @@ class PymanoptManifold(RiemannianSubmanifold):
         return LocalGeometry(self.atlas, located.coords, int(located.chart[0]))
 
     def _local(self, point: np.ndarray) -> LocalGeometry:
-        if isinstance(point, AtlasPoint) and point.local is not None:
-            if point.local.source is self.atlas:
-                return point.local
+        local = point.local if isinstance(point, AtlasPoint) else None
+        if local is not None and local.source is self.atlas:
+            return local
         return self._geometry(self.atlas.find(np.asarray(point)[None], "point"))
 
     def _vector(self, vector: np.ndarray) -> Tensor:
