@@ -25,7 +25,7 @@ from learnedmanifolds.optimizers.stopping import Criterion
 
 def _line_search(units: Units) -> AdaptiveLineSearcher:
     """Halves the last step more often than by default: one from near a maximum may be huge."""
-    return AdaptiveLineSearcher(max_iterations=20, initial_step_size=units.length)
+    return AdaptiveLineSearcher(max_iterations=40, initial_step_size=units.length)
 
 
 _MAX_ITERATIONS = 200

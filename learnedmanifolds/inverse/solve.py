@@ -23,6 +23,7 @@ from learnedmanifolds.inverse.starts import SCREENED, choose_starts, require_a_s
 from learnedmanifolds.inverse.units import Units, natural_units
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.manifolds.point import AtlasPoint
+from learnedmanifolds.manifolds.source import as_atlas
 from learnedmanifolds.optimizers.stopping import Criterion
 
 Source: TypeAlias = Atlas | Charts | PymanoptManifold
@@ -127,11 +128,7 @@ def as_manifold(source: Source, retraction: str) -> PymanoptManifold:
     """The pymanopt manifold of a source; of a manifold, a copy with random numbers of its own."""
     if isinstance(source, PymanoptManifold):
         return copy.copy(source)
-    if not isinstance(source, Atlas | Charts):
-        raise TypeError(
-            f"source must be an Atlas, Charts or PymanoptManifold, got {type(source).__name__}."
-        )
-    return PymanoptManifold(source, retraction)
+    return PymanoptManifold(as_atlas(source, "an Atlas, Charts or PymanoptManifold"), retraction)
 
 
 def draw_starts(

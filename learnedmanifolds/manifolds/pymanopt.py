@@ -21,6 +21,7 @@ from learnedmanifolds.geometry import (
     Transport,
 )
 from learnedmanifolds.manifolds.point import AtlasPoint
+from learnedmanifolds.manifolds.source import as_atlas
 
 
 class PymanoptManifold(RiemannianSubmanifold):
@@ -60,10 +61,7 @@ class PymanoptManifold(RiemannianSubmanifold):
         transport: str | Transport = "projection",
         distance: str = "geodesic",
     ) -> None:
-        if isinstance(source, Charts):
-            source = Atlas(source)
-        if not isinstance(source, Atlas):
-            raise TypeError(f"source must be an Atlas or Charts, got {type(source).__name__}.")
+        source = as_atlas(source)
         self._retraction = method(retraction, "retraction", Retraction, RETRACTIONS)
         self._transport = method(transport, "transport", Transport, TRANSPORTS)
         self._distance = one_of(distance, "distance", ("geodesic", "chordal"))

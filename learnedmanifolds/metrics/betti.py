@@ -132,7 +132,8 @@ def betti_numbers(
     Parameters
     ----------
     x : array, shape (N, ...)
-        At least twelve points; of more than 4,000 a random subset is taken.
+        At least twelve points; of more than 4,000 a random subset is taken. Repeated points count once,
+        unless there are fewer than twelve different ones: those are the space.
     max_dim : int
         Largest dimension in which classes are counted.
     n_landmarks : int
@@ -201,9 +202,12 @@ def betti_numbers(
 
 
 def _without_copies(gap: Tensor) -> Tensor:
-    """Distances between the different points: a copy says nothing of how densely a space is drawn."""
+    """Distances between the different points: a copy says nothing of how densely a space is drawn.
+
+    All of them where there are too few different ones to be a sample of anything but themselves.
+    """
     kept = ~(gap <= _COPY * gap.max()).tril(-1).any(1)
-    return gap[kept][:, kept]
+    return gap[kept][:, kept] if int(kept.sum()) >= _FEWEST_POINTS else gap
 
 
 def _without_stray(gap: Tensor, share: float) -> tuple[float, Tensor]:

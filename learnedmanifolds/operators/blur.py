@@ -142,11 +142,13 @@ class Blur(AffineOperator):
             return images  # torch transforms no empty batch.
         height, width = images.shape[-2:]
         sizes = (self._period(height, 0), self._period(width, 1))
-        spectrum = self._spectrum(sizes, images)
+        # torch has no transforms of half precision.
+        work = images.to(torch.promote_types(images.dtype, torch.float32))
+        spectrum = self._spectrum(sizes, work)
         if transposed:
             spectrum = spectrum.conj()
-        product = torch.fft.rfft2(images, s=sizes) * spectrum
-        return torch.fft.irfft2(product, s=sizes)[..., :height, :width]
+        product = torch.fft.rfft2(work, s=sizes) * spectrum
+        return torch.fft.irfft2(product, s=sizes)[..., :height, :width].to(images.dtype)
 
     def _period(self, n: int, axis: int) -> int:
         """Length of the transform; what wraps around does not reach the image."""

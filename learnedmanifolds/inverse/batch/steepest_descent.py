@@ -16,7 +16,7 @@ from learnedmanifolds.inverse.batch.rows import Rows
 # this share of what the slope promises, or at last if it does not rise.
 _DECREASE = 0.5
 _CONTRACTION = 0.5
-_MAX_TRIALS = 21
+_MAX_TRIALS = 41
 
 # Length of the first step, and of the shortest, in units of the manifold's size.
 _FIRST_STEP, _MIN_STEP = 1.0, 1e-10
