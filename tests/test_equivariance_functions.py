@@ -6,6 +6,7 @@ global random generators, threads and DataFrames: the same answer.
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas
@@ -24,6 +25,13 @@ ANGLE = draw(300, low=0, high=2 * math.pi)
 CIRCLE = torch.stack([ANGLE.cos(), ANGLE.sin()], 1)
 
 
+class Length(NamedTuple):
+    """A figure in units of a power of the data's."""
+
+    value: Any
+    power: int = 1
+
+
 def mmd(f):
     found = metrics.mmd(f(X), f(Y), n_permutations=50)
     return {"value": found.value, "p": found.p_value, "null": found.null}
@@ -32,9 +40,9 @@ def mmd(f):
 def gromov_wasserstein(f):
     found = metrics.gromov_wasserstein(f(X[:30]), f(Y[:20]), n_random=1)
     return {
-        "value": (found.value, 2),
-        "lower": (found.lower_bound, 2),
-        "floor": (found.floor, 2),
+        "value": Length(found.value, 2),
+        "lower": Length(found.lower_bound, 2),
+        "floor": Length(found.floor, 2),
         "coupling": found.coupling,
     }
 
@@ -57,13 +65,13 @@ def betti(f):
     found = metrics.betti_numbers(f(CIRCLE), 1)
     return {
         "numbers": found.numbers,
-        "scale": (found.scale, 1),
-        "radius": (found.covering_radius, 1),
+        "scale": Length(found.scale),
+        "radius": Length(found.covering_radius),
     }
 
 
 def distance_to(f):
-    return {"values": (metrics.distance_to(f(X), f(Y)).values, 1)}
+    return {"values": Length(metrics.distance_to(f(X), f(Y)).values)}
 
 
 def coverage(f):
@@ -89,9 +97,7 @@ def numbers(answer, unit=1.0):
     """All figures of an answer in one vector, those with a dimension in units of its power."""
     parts = []
     for value in answer.values():
-        dimensional = isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int)
-        dimensional &= not isinstance(value[0], int)
-        quantity, power = value if dimensional else (value, 0)
+        quantity, power = value if isinstance(value, Length) else (value, 0)
         parts.append(np.asarray(quantity, dtype=float).ravel() / unit**power)
     return np.concatenate(parts)
 
@@ -140,11 +146,11 @@ def test_metrics_without_gradients(name, mode, expected):
 def test_metrics_leave_and_ignore_the_global_generators(name, expected):
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        np.random.seed(5)
+        np.random.seed(5)  # noqa: NPY002 - the global one is what is tested
         before = torch.random.get_rng_state()
         found = numbers(METRICS[name](same))
         assert torch.equal(torch.random.get_rng_state(), before)
-        assert np.random.random() == np.random.RandomState(5).random()
+        assert np.random.random() == np.random.RandomState(5).random()  # noqa: NPY002
     assert np.array_equal(found, expected[name])
 
 
