@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 
 # From the ground up; rooms of one floor do not import each other.
 FLOORS = (
-    {"_convert", "_moved"},
+    {"_convert", "_grad", "_moved"},
     {"_check", "_geomstats"},
     {"_random", "_record", "_panels"},
     {"datasets"},

@@ -51,3 +51,16 @@ def test_public_names():
     assert set(lm.__all__) <= set(dir(lm))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         lm.nothing  # noqa: B018
+
+
+def test_every_public_subpackage_is_there_before_anything_else_imports_it():
+    # As in a fresh interpreter for each, without loading torch each time.
+    run(
+        "import importlib, sys, torch\n"
+        "def package():\n"
+        "    for name in [n for n in sys.modules if n.split('.')[0] == 'learnedmanifolds']:\n"
+        "        del sys.modules[name]\n"
+        "    return importlib.import_module('learnedmanifolds')\n"
+        "for room in sorted(package()._ROOMS):\n"
+        "    assert getattr(package(), room).__name__.startswith('learnedmanifolds.'), room"
+    )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer, positive
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds._record import Record, write
 from learnedmanifolds.atlas.nearest import anchors, nearest
 from learnedmanifolds.atlas.quality import Quality, measure_quality
@@ -55,6 +56,8 @@ class Atlas:
         If an argument has the wrong type, shape or range.
     """
 
+    # Parameters made in inference mode could not be differentiated through later.
+    @differentiable()
     def __init__(
         self,
         charts: Charts,
@@ -100,6 +103,7 @@ class Atlas:
         """Device of the parameters."""
         return next((p.device for p in self.charts.state_dict().values()), torch.device("cpu"))
 
+    @differentiable()
     def to(self, target: torch.dtype | torch.device | str) -> Self:
         """A copy in another dtype or on another device."""
         other = copy.copy(self)

@@ -9,6 +9,7 @@ import pymanopt
 from pymanopt.manifolds.manifold import Manifold
 
 from learnedmanifolds._check import positive
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds.checks.properties import measured
 from learnedmanifolds.checks.result import Check, Property
 from learnedmanifolds.checks.slopes import (
@@ -31,6 +32,7 @@ from learnedmanifolds.checks.space import (
 )
 
 
+@differentiable()
 def check_gradient(
     problem: pymanopt.Problem,
     point: Any = None,
@@ -73,6 +75,7 @@ def check_gradient(
     return Taylor(problem, space, sample).gradient(positive(tolerance, "tolerance"))
 
 
+@differentiable()
 def check_hessian(
     problem: pymanopt.Problem,
     point: Any = None,

@@ -11,6 +11,7 @@ import pymanopt
 from pymanopt.manifolds.manifold import Manifold
 
 from learnedmanifolds._check import integer
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds.checks.algebra import (
     inner_product_properties,
     point_properties,
@@ -23,6 +24,7 @@ from learnedmanifolds.checks.result import Check, Property, Report
 from learnedmanifolds.checks.space import SHORT_STEP, Sample, Space, normal_like, seeded
 
 
+@differentiable()
 def check_manifold(manifold: Manifold, *, n_points: int = 10, seed: int | None = None) -> Report:
     """Check every method of a pymanopt manifold against its definition, at random points.
 

@@ -11,6 +11,7 @@ from pymanopt.manifolds import Euclidean
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer, positive
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds.checks.properties import measured
 from learnedmanifolds.checks.result import Check, Property
 from learnedmanifolds.checks.slopes import SLOPE_TOLERANCE, Curve, slope_check
@@ -23,6 +24,7 @@ from learnedmanifolds.operators.deepinv import as_operator
 _N_CURVES = 3
 
 
+@differentiable()
 def check_adjoint(
     operator: Any,
     point: ArrayLike,

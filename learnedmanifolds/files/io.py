@@ -15,6 +15,7 @@ from learnedmanifolds.atlas.atlas import FORMAT, Atlas
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.flow import FlowCharts
 from learnedmanifolds.charts.image import ImageCharts
+from learnedmanifolds.files.usable import require_usable
 
 FAMILIES: dict[str, type[Charts]] = {"FlowCharts": FlowCharts, "ImageCharts": ImageCharts}
 """Families of charts that files can hold, by the name that stands in the file."""
@@ -75,6 +76,7 @@ def _atlas(record: Record) -> Atlas:
     # Weights are stored normalised in their dtype; they go back bit by bit.
     atlas = Atlas(charts, None, noise_std, tolerance)
     atlas.weights = weights
+    require_usable(atlas)
     return atlas
 
 
@@ -84,7 +86,7 @@ def _config(
     """Arguments of a family, none so large that the tensors of the file could not be its own."""
     try:
         config = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"its config must be JSON, got {text[:80]!r}.") from error
     known = inspect.signature(family).parameters
     if not isinstance(config, dict) or not set(config) <= set(known):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import pickle
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from learnedmanifolds.charts.convolution import ConvolutionStack
 from learnedmanifolds.charts.coupling import CouplingStack
 from learnedmanifolds.charts.flow import FlowCharts
 from learnedmanifolds.charts.image import ImageCharts
+from learnedmanifolds.files.usable import require_usable
 
 _KEY = re.compile(
     r"Generator_(?P<chart>\d+)\.(?P<network>\w+)\.module_list\.(?P<block>\d+)\."
@@ -62,8 +61,10 @@ def import_published(path: str | Path) -> Atlas:
     """
     state = _read(as_path(path))
     try:
-        return _build(state)
-    except (KeyError, IndexError, RuntimeError) as error:
+        atlas = _build(state)
+        require_usable(atlas)
+        return atlas
+    except (LookupError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(
             f"{path} must hold the weights of published charts, of one size: {error}."
         ) from error
@@ -74,18 +75,24 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"path must be a checkpoint, there is no file {path}.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, OSError) as error:
+    except Exception as error:
+        # A damaged pickle raises errors of every kind.
         raise ValueError(
             f"{path} must be a whole PyTorch checkpoint of tensors, got: {error}"
         ) from error
     state = content.get("model_state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(v, Tensor) for key, v in state.items()
+    ):
         raise ValueError(f"{path} must hold a dict of tensors named model_state_dict.")
     if "log_decoder_weights" not in state or not any(_KEY.fullmatch(key) for key in state):
         raise ValueError(
             f"{path} must hold log_decoder_weights and networks named Generator_<k>.<network>."
             f"module_list, got {', '.join(list(state)[:4])}."
         )
+    for key, value in state.items():
+        if value.is_complex() or not bool(value.isfinite().all()):
+            raise ValueError(f"{path} must hold finite real numbers, got others in {key}.")
     return {key: value.float() for key, value in state.items()}
 
 

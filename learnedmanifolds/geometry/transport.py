@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from learnedmanifolds._grad import differentiable, ordinary
 from learnedmanifolds.geometry.inverse_retraction import (
     InverseRetraction,
     InverseSecondOrderRetraction,
@@ -91,8 +92,8 @@ class DifferentiatedRetraction(Transport):
         """See `Transport.along`."""
         if isinstance(self.retraction, ProjectiveRetraction):
             return _differentiated_projection(manifold, local, direction, vector)
-        with forward_ad.dual_level():
-            dual = forward_ad.make_dual(direction, vector)
+        with differentiable(), forward_ad.dual_level():
+            dual = forward_ad.make_dual(ordinary(direction), ordinary(vector))
             chart, coords = self.retraction(manifold, local, dual)
             coords, rate = forward_ad.unpack_dual(coords)
         there = LocalGeometry(manifold, coords, chart, first_order=True)

@@ -11,6 +11,7 @@ import numpy as np
 from pymanopt.optimizers.optimizer import Optimizer
 
 from learnedmanifolds._check import ArrayLike, non_negative
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds.inverse.optimizers import optimizer_name
 from learnedmanifolds.inverse.problem import InverseProblem
 from learnedmanifolds.inverse.solution import Solution
@@ -145,6 +146,7 @@ class Comparison:
         return best + share * max(0.0, highest - best) + _ROUNDING * abs(best)
 
 
+@differentiable()
 def compare(
     problem: InverseProblem,
     source: Source,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, non_negative, positive
+from learnedmanifolds._grad import differentiable, ordinary
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.inverse.noise import GaussianNoise, NoiseModel
 from learnedmanifolds.manifolds import PymanoptManifold
@@ -71,7 +72,7 @@ class InverseProblem:
     ) -> None:
         self.operator = as_operator(operator)
         observed = as_tensor(observation, "observation", allow_empty=False)
-        self.observation = observed.detach().to(device="cpu", dtype=torch.float64)
+        self.observation = ordinary(observed.detach().to(device="cpu", dtype=torch.float64))
         self.noise_std = None if noise_std is None else positive(noise_std, "noise_std")
         self.prior_weight = non_negative(prior_weight, "prior_weight")
         self.noise = _noise(self.noise_std, noise)
@@ -110,15 +111,16 @@ class InverseProblem:
         predicted, inside = where_defined(self.operator.batch, x, tuple(self.observation.shape))
         return self._costs(predicted, x, atlas).masked_fill(~inside, torch.inf)
 
+    @differentiable()
     def gradient(self, x: ArrayLike, atlas: Atlas | None = None) -> Tensor:
-        """Euclidean gradient of `cost`, of the shape of ``x``.
+        """Euclidean gradient of `cost`, of the shape of ``x``; also where torch records none.
 
         Raises
         ------
         OutsideDomainError
             If the operator is not defined there and says so.
         """
-        point = as_tensor(x, "x", dtype=torch.float64).detach().requires_grad_()
+        point = ordinary(as_tensor(x, "x", dtype=torch.float64).detach()).requires_grad_()
         return self._gradient(point, atlas, create_graph=False).detach()
 
     def linearize(self, point: ArrayLike) -> Callable[[Tensor], Tensor]:
@@ -202,14 +204,16 @@ class InverseProblem:
 
         @pymanopt.function.numpy(manifold)
         def gradient(point: np.ndarray) -> np.ndarray:
-            gradient = self._gradient(_tensor(point).requires_grad_(), atlas, False)
+            with differentiable():
+                gradient = self._gradient(_tensor(point).requires_grad_(), atlas, False)
             return gradient.contiguous().numpy()
 
         @pymanopt.function.numpy(manifold)
         def hessian(point: np.ndarray, tangent_vector: np.ndarray) -> np.ndarray:
-            x, vector = _tensor(point).requires_grad_(), _tensor(tangent_vector)
-            slope = (self._gradient(x, atlas, True) * vector).sum()
-            return _derivative(slope, x, create_graph=False).contiguous().numpy()
+            with differentiable():
+                x, vector = _tensor(point).requires_grad_(), _tensor(tangent_vector)
+                slope = (self._gradient(x, atlas, True) * vector).sum()
+                return _derivative(slope, x, create_graph=False).contiguous().numpy()
 
         def linearize(point: np.ndarray) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
             rows = self.linearize(_tensor(point))

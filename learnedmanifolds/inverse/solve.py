@@ -12,6 +12,7 @@ import torch
 from pymanopt.optimizers.optimizer import Optimizer
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.inverse.optimizers import make_optimizer, optimizer_name
@@ -19,13 +20,16 @@ from learnedmanifolds.inverse.problem import InverseProblem
 from learnedmanifolds.inverse.run import run
 from learnedmanifolds.inverse.solution import Run, Solution
 from learnedmanifolds.inverse.starts import SCREENED, choose_starts, require_a_start_inside
+from learnedmanifolds.inverse.units import Units, natural_units
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.manifolds.point import AtlasPoint
+from learnedmanifolds.manifolds.source import as_atlas
 from learnedmanifolds.optimizers.stopping import Criterion
 
 Source: TypeAlias = Atlas | Charts | PymanoptManifold
 
 
+@differentiable()
 def solve(
     problem: InverseProblem,
     source: Source,
@@ -48,7 +52,8 @@ def solve(
     problem : InverseProblem
     source : Atlas, Charts or PymanoptManifold
     optimizer : str or pymanopt Optimizer
-        One of `OPTIMIZERS`, or a ready optimizer with its own options.
+        One of `OPTIMIZERS`, or a ready optimizer with its own options; the thresholds of pymanopt's
+        own ones are absolute.
     n_starts : int
         Number of starts; the same seed gives the same ones for every optimizer.
     seed : int, optional
@@ -66,7 +71,10 @@ def solve(
     max_iterations : int, optional
         For each start; 200 by default.
     min_gradient_norm : float, optional
-        A run has converged when its Riemannian gradient norm is below; 1e-6 by default.
+        A run has converged when its Riemannian gradient norm is below, in units of the cost per unit
+        of the data. By default 1e-6 times what the cost varies by over the manifold (from the median
+        down to the lowest of 16 points), per size of the manifold: neither the units of the data nor
+        those of the cost decide.
     max_time : float, optional
         Seconds for each start; 1000 by default.
 
@@ -98,14 +106,15 @@ class RunOptions:
     min_gradient_norm: float | None = None
     max_time: float | None = None
 
-    def make(self, optimizer: str | Optimizer) -> Optimizer:
-        """The optimizer with these limits; see `make_optimizer`."""
+    def make(self, optimizer: str | Optimizer, units: Units = Units()) -> Optimizer:  # noqa: B008
+        """The optimizer with these limits, in these units; see `make_optimizer`."""
         return make_optimizer(
             optimizer,
             stopping=self.stopping,
             max_iterations=self.max_iterations,
             min_gradient_norm=self.min_gradient_norm,
             max_time=self.max_time,
+            units=units,
         )
 
 
@@ -119,11 +128,7 @@ def as_manifold(source: Source, retraction: str) -> PymanoptManifold:
     """The pymanopt manifold of a source; of a manifold, a copy with random numbers of its own."""
     if isinstance(source, PymanoptManifold):
         return copy.copy(source)
-    if not isinstance(source, Atlas | Charts):
-        raise TypeError(
-            f"source must be an Atlas, Charts or PymanoptManifold, got {type(source).__name__}."
-        )
-    return PymanoptManifold(source, retraction)
+    return PymanoptManifold(as_atlas(source, "an Atlas, Charts or PymanoptManifold"), retraction)
 
 
 def draw_starts(
@@ -161,9 +166,9 @@ def run_all(
 ) -> tuple[Run, ...]:
     """One run a start; `OutsideDomainError` if the operator is defined at none."""
     hosted = problem.to_pymanopt(manifold)
-    name = optimizer_name(optimizer)
+    name, units = optimizer_name(optimizer), natural_units(problem, manifold.atlas)
     runs = tuple(
-        run(hosted, manifold, options.make(optimizer), start, seed, name, options.stopping)
+        run(hosted, manifold, options.make(optimizer, units), start, seed, name, options.stopping)
         for start, seed in zip(starts, seeds, strict=True)
     )
     if not any(np.isfinite(one.cost) for one in runs):

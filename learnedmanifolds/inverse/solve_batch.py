@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, integer, non_negative, one_of
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds.geometry import Located
 from learnedmanifolds.inverse.batch.engine import Engine
 from learnedmanifolds.inverse.batch.levenberg_marquardt import BatchLevenbergMarquardt
@@ -18,14 +19,16 @@ from learnedmanifolds.inverse.batch.method import BatchMethod
 from learnedmanifolds.inverse.batch.objective import BatchObjective
 from learnedmanifolds.inverse.batch.problems import as_problems
 from learnedmanifolds.inverse.batch.records import STATUSES, Ends
-from learnedmanifolds.inverse.batch.screening import drawn_starts
+from learnedmanifolds.inverse.batch.screening import drawn_starts, screen
 from learnedmanifolds.inverse.batch.solution import BatchRuns, BatchSolution
 from learnedmanifolds.inverse.batch.starts import given_starts
 from learnedmanifolds.inverse.batch.steepest_descent import BatchSteepestDescent
 from learnedmanifolds.inverse.batch.trust_region import BatchTrustRegion
+from learnedmanifolds.inverse.optimizers import MIN_GRADIENT_NORM
 from learnedmanifolds.inverse.problem import InverseProblem
 from learnedmanifolds.inverse.solve import Source, as_manifold
 from learnedmanifolds.inverse.starts import require_a_start_inside
+from learnedmanifolds.inverse.units import unit_points, variation
 
 BATCH_OPTIMIZERS: dict[str, BatchMethod[Any]] = {
     "levenberg-marquardt": BatchLevenbergMarquardt(),
@@ -35,6 +38,7 @@ BATCH_OPTIMIZERS: dict[str, BatchMethod[Any]] = {
 """Optimizers by the names that they have in `OPTIMIZERS`."""
 
 
+@differentiable()
 def solve_batch(
     problems: InverseProblem | Sequence[InverseProblem],
     source: Source,
@@ -47,7 +51,7 @@ def solve_batch(
     n_screen: int | None = None,
     retraction: str = "second-order",
     max_iterations: int = 200,
-    min_gradient_norm: float = 1e-6,
+    min_gradient_norm: float | None = None,
 ) -> BatchSolution:
     """Minimise the costs of many inverse problems over a manifold, all at once in torch.
 
@@ -80,8 +84,9 @@ def solve_batch(
         A `PymanoptManifold` keeps its own.
     max_iterations : int
         For each start.
-    min_gradient_norm : float
-        A run has converged when its Riemannian gradient norm is below.
+    min_gradient_norm : float, optional
+        A run has converged when its Riemannian gradient norm is below; by default as in `solve`, for
+        each problem by itself.
 
     Returns
     -------
@@ -99,7 +104,8 @@ def solve_batch(
     name = one_of(optimizer, "optimizer", BATCH_OPTIMIZERS)
     integer(n_starts, "n_starts", minimum=1)
     integer(max_iterations, "max_iterations", minimum=1)
-    non_negative(min_gradient_norm, "min_gradient_norm")
+    if min_gradient_norm is not None:
+        non_negative(min_gradient_norm, "min_gradient_norm")
     shared, stack = as_problems(problems, observations)
     manifold = as_manifold(source, retraction)
     atlas = manifold.atlas
@@ -109,13 +115,18 @@ def solve_batch(
         starts = drawn_starts(objective, n_starts, seed, n_screen)
     else:
         starts = given_starts(atlas, len(stack), initial_points)
+    if min_gradient_norm is None:
+        varies = variation(screen(objective, unit_points(atlas)))
+        least = MIN_GRADIENT_NORM * varies / atlas.half_diagonal
+    else:
+        least = torch.full((len(stack),), float(min_gradient_norm), dtype=torch.float64)
     engine = Engine(
         objective,
         BATCH_OPTIMIZERS[name],
         manifold._retraction,
         manifold.typical_dist,
         max_iterations,
-        min_gradient_norm,
+        least,
     )
     n_problems, count = starts.chart.shape
     index = torch.arange(n_problems).repeat_interleave(count)

@@ -14,6 +14,7 @@ from learnedmanifolds._geomstats import require_geomstats
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.geometry import InducedMetric, LocalGeometry, Located, squared_distance
+from learnedmanifolds.manifolds.source import as_atlas
 
 require_geomstats()
 
@@ -58,10 +59,7 @@ class GeomstatsManifold(Manifold):
     def __init__(
         self, source: Atlas | Charts, tolerance: float | None = None, equip: bool = True
     ) -> None:
-        if isinstance(source, Charts):
-            source = Atlas(source)
-        if not isinstance(source, Atlas):
-            raise TypeError(f"source must be an Atlas or Charts, got {type(source).__name__}.")
+        source = as_atlas(source)
         if torch.get_default_dtype() != torch.float64:
             warnings.warn(
                 "torch's default dtype is not float64, which geomstats' estimators compute in: call "

@@ -13,6 +13,7 @@ from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.single import SingleChart
 from learnedmanifolds.geometry import Curvature, InducedMetric, LocalGeometry, Located
+from learnedmanifolds.manifolds.source import as_atlas
 
 require_geomstats()
 
@@ -48,9 +49,7 @@ class GeomstatsChart(ImmersedSet):
         tolerance: float | None = None,
         equip: bool = True,
     ) -> None:
-        atlas = Atlas(source) if isinstance(source, Charts) else source
-        if not isinstance(atlas, Atlas):
-            raise TypeError(f"source must be an Atlas or Charts, got {type(source).__name__}.")
+        atlas = as_atlas(source)
         if not 0 <= integer(index, "index") < atlas.n_charts:
             raise ValueError(f"index must be in 0..{atlas.n_charts - 1}, got {index}.")
         single = SingleChart(atlas.charts, index)

@@ -21,6 +21,7 @@ from learnedmanifolds.geometry import (
     Retraction,
     squared_distance,
 )
+from learnedmanifolds.manifolds.source import as_atlas
 
 try:
     import geoopt
@@ -61,10 +62,7 @@ class GeooptManifold(geoopt.manifolds.base.Manifold):
         self, source: Atlas | Charts, retraction: str | Retraction = "second-order"
     ) -> None:
         super().__init__()
-        if isinstance(source, Charts):
-            source = Atlas(source)
-        if not isinstance(source, Atlas):
-            raise TypeError(f"source must be an Atlas or Charts, got {type(source).__name__}.")
+        source = as_atlas(source)
         self._retraction = method(retraction, "retraction", Retraction, RETRACTIONS)
         self.atlas = source
         self.ndim = len(source.ambient_shape)

@@ -20,22 +20,29 @@ class AtlasPoint(np.ndarray):
     derivatives) is computed when first asked for and then kept.
     """
 
-    local: LocalGeometry | None
+    _placed: tuple[LocalGeometry, np.ndarray] | None = None
+
+    @property
+    def local(self) -> LocalGeometry | None:
+        """The geometry where the point is; None where no manifold has put it.
+
+        A point whose entries were changed, in whatever way, is somewhere else.
+        """
+        if self._placed is None:
+            return None
+        local, values = self._placed
+        return local if np.array_equal(self.view(np.ndarray), values) else None
+
+    @local.setter
+    def local(self, local: LocalGeometry | None) -> None:
+        self._placed = None if local is None else (local, np.array(self))
 
     def __array_finalize__(self, obj: Any) -> None:
-        self.local = None
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        # A point whose entries were changed is somewhere else.
-        self.local = None
-        super().__setitem__(key, value)
+        self._placed = None
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: tuple[Any, ...] = (), **kwargs: Any
     ) -> Any:
-        for target in out:
-            if isinstance(target, AtlasPoint):
-                target.local = None
         if out:
             kwargs["out"] = tuple(_plain(target) for target in out)
         result = getattr(ufunc, method)(*(_plain(value) for value in inputs), **kwargs)
@@ -55,9 +62,10 @@ class AtlasPoint(np.ndarray):
         return self._place().coords[0].numpy()
 
     def _place(self) -> LocalGeometry:
-        if self.local is None:
+        local = self.local
+        if local is None:
             raise ValueError("The array is not a point that a PymanoptManifold returned.")
-        return self.local
+        return local
 
     def __deepcopy__(self, memo: Any) -> AtlasPoint:
         return self.copy_with_place()

@@ -21,6 +21,7 @@ from learnedmanifolds.geometry import (
     Transport,
 )
 from learnedmanifolds.manifolds.point import AtlasPoint
+from learnedmanifolds.manifolds.source import as_atlas
 
 
 class PymanoptManifold(RiemannianSubmanifold):
@@ -60,10 +61,7 @@ class PymanoptManifold(RiemannianSubmanifold):
         transport: str | Transport = "projection",
         distance: str = "geodesic",
     ) -> None:
-        if isinstance(source, Charts):
-            source = Atlas(source)
-        if not isinstance(source, Atlas):
-            raise TypeError(f"source must be an Atlas or Charts, got {type(source).__name__}.")
+        source = as_atlas(source)
         self._retraction = method(retraction, "retraction", Retraction, RETRACTIONS)
         self._transport = method(transport, "transport", Transport, TRANSPORTS)
         self._distance = one_of(distance, "distance", ("geodesic", "chordal"))
@@ -226,9 +224,9 @@ class PymanoptManifold(RiemannianSubmanifold):
         return LocalGeometry(self.atlas, located.coords, int(located.chart[0]))
 
     def _local(self, point: np.ndarray) -> LocalGeometry:
-        if isinstance(point, AtlasPoint) and point.local is not None:
-            if point.local.source is self.atlas:
-                return point.local
+        local = point.local if isinstance(point, AtlasPoint) else None
+        if local is not None and local.source is self.atlas:
+            return local
         return self._geometry(self.atlas.find(np.asarray(point)[None], "point"))
 
     def _vector(self, vector: np.ndarray) -> Tensor:

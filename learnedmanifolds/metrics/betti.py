@@ -25,6 +25,8 @@ _FIRST_THRESHOLD, _GROWTH = 1.5, 1.25
 # Landmarks are to be sparse among the points, so that gaps between points do not count as holes.
 _POINTS_PER_LANDMARK = 3
 _FEWEST_POINTS = 12
+# Points closer than this part of the diameter are copies of one, up to rounding.
+_COPY = 1e-6
 # The distance matrix of so many points has 128 MB.
 _MOST_POINTS = 4000
 # A stray point: the density of points at it, from its tenth neighbour, is less than a fifth of the
@@ -130,7 +132,8 @@ def betti_numbers(
     Parameters
     ----------
     x : array, shape (N, ...)
-        At least twelve points; of more than 4,000 a random subset is taken.
+        At least twelve points; of more than 4,000 a random subset is taken. Repeated points count once,
+        unless there are fewer than twelve different ones: those are the space.
     max_dim : int
         Largest dimension in which classes are counted.
     n_landmarks : int
@@ -178,7 +181,7 @@ def betti_numbers(
 
     source = generator(seed)
     points = subset(points, _MOST_POINTS, source)
-    gap = distances(points, points)
+    gap = _without_copies(distances(points, points))
     dim, kept = _without_stray(gap, share)
     gap = gap[kept][:, kept]
     finest = (1 + 1 / dim) * _largest_gap(gap, source)
@@ -196,6 +199,15 @@ def betti_numbers(
         tuple(torch.from_numpy(d).double() for d in diagrams),
         len(chosen),
     )
+
+
+def _without_copies(gap: Tensor) -> Tensor:
+    """Distances between the different points: a copy says nothing of how densely a space is drawn.
+
+    All of them where there are too few different ones to be a sample of anything but themselves.
+    """
+    kept = ~(gap <= _COPY * gap.max()).tril(-1).any(1)
+    return gap[kept][:, kept] if int(kept.sum()) >= _FEWEST_POINTS else gap
 
 
 def _without_stray(gap: Tensor, share: float) -> tuple[float, Tensor]:

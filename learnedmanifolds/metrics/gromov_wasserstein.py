@@ -172,6 +172,9 @@ def gromov_wasserstein(
 def _solve(
     a: np.ndarray, b: np.ndarray, n_random: int, draws: np.random.Generator
 ) -> tuple[float, float, np.ndarray, str, dict[str, float]]:
+    # The solver's tolerances are absolute: distances go to it in units of their largest.
+    unit = max(float(a.max()), float(b.max())) or 1.0
+    a, b = a / unit, b / unit
     profile, lower = profile_coupling(a, b)
 
     def starts() -> Iterator[tuple[str, np.ndarray]]:
@@ -203,7 +206,9 @@ def _solve(
     if best is None:
         raise RuntimeError("no start was tried")
     value, coupling, name = best
-    return value, lower, coupling, name, reached
+    square = unit**2
+    reached = {start: square * found for start, found in reached.items()}
+    return square * value, square * lower, coupling, name, reached
 
 
 def _check_metric(d: Tensor, name: str) -> None:

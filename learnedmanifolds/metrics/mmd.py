@@ -107,11 +107,8 @@ def mmd(
 
     member = torch.zeros(total, 1 + n_permutations, dtype=torch.float64, device=gram.device)
     member[:n, 0] = 1
-    ranks = (
-        torch.rand(total, n_permutations, generator=source, dtype=torch.float32)
-        .argsort(0)
-        .to(gram.device)
-    )
+    draws = torch.rand(total, n_permutations, generator=source, dtype=torch.float32)
+    ranks = draws.argsort(0).to(gram.device)
     member[:, 1:] = (ranks < n).double()
     estimates = _estimates(gram, member, n)
     value, null = float(estimates[0]), estimates[1:]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, one_of
+from learnedmanifolds._grad import ordinary
 from learnedmanifolds.operators._images import image_shape
 from learnedmanifolds.operators.base import AffineOperator
 
@@ -72,7 +73,7 @@ class Blur(AffineOperator):
                     f"normalize=False takes it as it is."
                 )
             values, total = values / total, 1.0
-        self.kernel = values
+        self.kernel = ordinary(values)
         self._sum = total
         self._spectra: dict[tuple[object, ...], Tensor] = {}
 
@@ -141,11 +142,13 @@ class Blur(AffineOperator):
             return images  # torch transforms no empty batch.
         height, width = images.shape[-2:]
         sizes = (self._period(height, 0), self._period(width, 1))
-        spectrum = self._spectrum(sizes, images)
+        # torch has no transforms of half precision.
+        work = images.to(torch.promote_types(images.dtype, torch.float32))
+        spectrum = self._spectrum(sizes, work)
         if transposed:
             spectrum = spectrum.conj()
-        product = torch.fft.rfft2(images, s=sizes) * spectrum
-        return torch.fft.irfft2(product, s=sizes)[..., :height, :width]
+        product = torch.fft.rfft2(work, s=sizes) * spectrum
+        return torch.fft.irfft2(product, s=sizes)[..., :height, :width].to(images.dtype)
 
     def _period(self, n: int, axis: int) -> int:
         """Length of the transform; what wraps around does not reach the image."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor
+from learnedmanifolds._grad import ordinary
 from learnedmanifolds.operators.base import AffineOperator
 
 __all__ = ["Linear", "linear"]
@@ -66,4 +67,4 @@ def linear(matrix: ArrayLike) -> Linear:
         If the matrix is not a finite, non-empty array of two dimensions.
     """
     checked = as_tensor(matrix, "matrix", shape=(None, None), allow_empty=False)
-    return Linear(checked.detach().to(torch.float64))
+    return Linear(ordinary(checked.detach().to(torch.float64)))

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from learnedmanifolds._grad import differentiable, ordinary
+
 
 class Linearization(NamedTuple):
     """An operator at a point, with its derivative there applied to any number of vectors.
@@ -51,13 +53,14 @@ class Differentiator:
 
     def linearize(self, point: Tensor) -> Linearization:
         """The callable and its derivative at a point."""
-        x = point.detach().requires_grad_()
-        with torch.enable_grad():
+        with differentiable():
+            x = ordinary(point.detach()).requires_grad_()
             value = self._function(x)
         return Linearization(
             value.detach(), partial(self._jvp, x, value), partial(self._vjp, x, value)
         )
 
+    @differentiable()
     def _vjp(self, x: Tensor, value: Tensor, covectors: Tensor) -> Tensor:
         if not value.requires_grad or not len(covectors):
             return x.new_zeros(len(covectors), *x.shape)
@@ -70,6 +73,7 @@ class Differentiator:
                 return rows
         return _pull_each(x, value, covectors)
 
+    @differentiable()
     def _jvp(self, x: Tensor, value: Tensor, vectors: Tensor) -> Tensor:
         if not value.requires_grad or not len(vectors):
             return value.new_zeros(len(vectors), *value.shape)

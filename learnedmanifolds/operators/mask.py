@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor
+from learnedmanifolds._grad import ordinary
 from learnedmanifolds.operators.base import AffineOperator
 
 __all__ = ["Mask", "mask"]
@@ -109,4 +110,4 @@ def mask(where: ArrayLike) -> Mask:
         raise ValueError("where must select at least one entry, got none.")
     if int(index.min()) < 0:
         raise ValueError(f"where must hold indices of at least 0, got {int(index.min())}.")
-    return Mask(index, shape)
+    return Mask(ordinary(index), shape)

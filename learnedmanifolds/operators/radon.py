@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -75,6 +76,10 @@ class Radon(AffineOperator):
         )
         self._matrices: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        # torch cannot copy its sparse matrices; they are made again where they are needed.
+        return {**vars(self), "_matrices": {}}
+
     def __repr__(self) -> str:
         return (
             f"Radon({len(self.angles)} angles, pixel_size={self.pixel_size:g}, "
@@ -113,9 +118,11 @@ class Radon(AffineOperator):
 
     def _pair(self, height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """The matrix and its transpose: torch multiplies by columns a hundred times slower."""
-        key = (height, width, like.dtype, like.device)
+        # torch has no sparse products in half precision, in which sums would lose more anyway.
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        key = (height, width, dtype, like.device)
         if key not in self._matrices:
-            matrix = self._assemble(height, width)
+            matrix, like = self._assemble(height, width), like.to(dtype)
             self._matrices[key] = _to_torch(matrix, like), _to_torch(matrix.T.tocsr(), like)
         return self._matrices[key]
 
@@ -174,5 +181,5 @@ def _to_torch(matrix: scipy.sparse.csr_array, like: Tensor) -> Tensor:
 
 def _multiply(matrix: Tensor, rows: Tensor) -> Tensor:
     """The matrix times every row (..., n)."""
-    columns = rows.reshape(-1, rows.shape[-1]).T.contiguous()
-    return (matrix @ columns).T.reshape(*rows.shape[:-1], matrix.shape[0])
+    columns = rows.to(matrix.dtype).reshape(-1, rows.shape[-1]).T.contiguous()
+    return (matrix @ columns).T.reshape(*rows.shape[:-1], matrix.shape[0]).to(rows.dtype)

@@ -27,6 +27,9 @@ from learnedmanifolds.optimizers.stopping import (
 
 _EPS = float(np.finfo(float).eps)
 
+# The default threshold, relative to the gradient norm at the start.
+_MIN_GRADIENT_NORM = 1e-6
+
 # A time that is over at once, for a limit of zero or below.
 _NO_TIME = 1e-9
 
@@ -140,8 +143,9 @@ class IterativeOptimizer(Optimizer, abc.ABC, Generic[ProgressT]):
     max_time : float
         Seconds.
     max_iterations : int
-    min_gradient_norm : float
-        In units of the cost per unit of the data.
+    min_gradient_norm : float, optional
+        In units of the cost per unit of the data; by default 1e-6 times the norm at the start, or what
+        rounding of the start's cost hides, if that is more.
     min_step_size : float, optional
         In units of the data; by default a step that rounding of the points hides, machine epsilon
         times the manifold's size, so that the gradient decides.
@@ -156,7 +160,7 @@ class IterativeOptimizer(Optimizer, abc.ABC, Generic[ProgressT]):
         stopping: Criterion | None = None,
         max_time: float = 1000.0,
         max_iterations: int = 1000,
-        min_gradient_norm: float = 1e-6,
+        min_gradient_norm: float | None = None,
         min_step_size: float | None = None,
         max_cost_evaluations: int = 5000,
         verbosity: int = 2,
@@ -174,7 +178,7 @@ class IterativeOptimizer(Optimizer, abc.ABC, Generic[ProgressT]):
         if stopping is not None and not isinstance(stopping, Criterion):
             raise TypeError(f"stopping must be a Criterion, got {type(stopping).__name__}.")
         self._stopping = stopping
-        self._criterion(0.0 if min_step_size is None else min_step_size)
+        self._criterion(0.0 if min_step_size is None else min_step_size, min_gradient_norm or 0.0)
 
     @abc.abstractmethod
     def _start(self, objective: Objective, iterate: Iterate) -> ProgressT:
@@ -218,13 +222,14 @@ class IterativeOptimizer(Optimizer, abc.ABC, Generic[ProgressT]):
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a callable or None, got {type(callback).__name__}.")
         objective, begin = Objective(problem), time.time()
-        criterion = self._criterion(self._shortest_step(problem.manifold))
         point = problem.manifold.random_point() if initial_point is None else initial_point
         self._initialize_log()
         table = self._table()
         table.print_header()
         iterate = objective.iterate(point, objective.cost(point))
         first, costs, status = iterate, [iterate.cost], None
+        shortest = self._shortest_step(problem.manifold)
+        criterion = self._criterion(shortest, self._least_gradient(problem.manifold, first))
         progress = self._start(objective, iterate) if iterate.finite else None
         while True:
             seen = State(
@@ -273,9 +278,18 @@ class IterativeOptimizer(Optimizer, abc.ABC, Generic[ProgressT]):
     def _shortest_step(self, manifold: Any) -> float:
         return rounding(manifold) if self._min_step_size is None else self._min_step_size
 
-    def _criterion(self, shortest_step: float) -> Criterion:
+    def _least_gradient(self, manifold: Any, start: Iterate) -> float:
+        if self._min_gradient_norm is not None:
+            return float(self._min_gradient_norm)
+        if not start.finite:
+            return 0.0
+        # A step along a smaller gradient lowers the cost by less than its rounding.
+        hidden = np.sqrt(_EPS) * abs(start.cost) / size(manifold)
+        return max(_MIN_GRADIENT_NORM * start.gradient_norm, hidden)
+
+    def _criterion(self, shortest_step: float, least_gradient: float) -> Criterion:
         limits: Criterion = (
-            GradientNorm(self._min_gradient_norm)
+            GradientNorm(least_gradient)
             | MaxIterations(self._max_iterations)
             | MaxTime(max(self._max_time, _NO_TIME))
             | MaxEvaluations(self._max_cost_evaluations)

@@ -14,7 +14,8 @@ from learnedmanifolds.optimizers.status import Status
 from learnedmanifolds.optimizers.tangent import confine, held_coordinates, transport
 from learnedmanifolds.optimizers.wolfe import StrongWolfe
 
-# A pair is kept if <y, s> >= this * |grad| * |s|^2 (Huang, Absil, Gallivan 2015, section 4).
+# A pair is kept if <y, s> >= this * |grad| * |s|^2 (Huang, Absil, Gallivan 2015, section 4), lengths in
+# units of the manifold's size.
 _CAUTION = 1e-4
 
 # Length of the first step, in units of the manifold's size; the same as pymanopt's trust regions.
@@ -122,7 +123,7 @@ class LBFGS(IterativeOptimizer[LBFGSProgress]):
         change = new.gradient - carried(old.gradient)
         product = _inner(objective, new, change, step)
         length = _inner(objective, new, step, step)
-        if product >= _CAUTION * new.gradient_norm * length and product > 0:
+        if product >= _CAUTION * new.gradient_norm * length / size(manifold) and product > 0:
             scale = product / _inner(objective, new, change, change)
             pairs.append(Pair(step, change, product, scale))
         return LBFGSProgress(new, tuple(pairs[-self._memory :]))

@@ -132,7 +132,14 @@ def test_conductivities_that_would_not_be_positive(optimizer):
     problem = InverseProblem(operator, operator(torch.full((2, 2), 0.3, dtype=F64)), 0.01)
     starts = np.array([np.full((2, 2), 1.8), np.full((2, 2), 0.1)])
     limit = 20 if optimizer == "fixed-step" else 200
-    solution = solve(problem, Atlas(Grey()), optimizer, initial_points=starts, max_iterations=limit)
+    solution = solve(
+        problem,
+        Atlas(Grey()),
+        optimizer,
+        initial_points=starts,
+        max_iterations=limit,
+        min_gradient_norm=1e-6,
+    )
     for run in solution.runs:
         assert valid(run, problem) and (run.point > 0).all()
         if optimizer != "fixed-step":

@@ -363,8 +363,8 @@ def test_finished_problems_leave():
     )
     assert batch.converged.all()
     assert (batch.iterations > 0).sum() == 1
-    # One call checks the operator.
-    assert operator.evaluated == [1, 50] + [1] * int(batch.iterations[7])
+    # One call checks the operator, one measures how much the costs vary.
+    assert operator.evaluated == [1, 16, 50] + [1] * int(batch.iterations[7])
 
 
 def test_rejected_steps_keep_their_linearisation():
@@ -388,7 +388,8 @@ def test_large_batches_run_in_blocks(monkeypatch):
         case.atlas,
         initial_points=case.starts,
     )
-    assert max(operator.evaluated) < 6
+    # After the points that measure how much the costs vary.
+    assert max(operator.evaluated[2:]) < 6
     np.testing.assert_allclose(blocks.points, whole.points, atol=1e-9)
 
 
@@ -437,9 +438,9 @@ def test_other_statuses():
         assert batch.runs.iterations.tolist() == [[1, 0]]
         assert batch.start.tolist() == [1]
         exact = solve_batch(problem, SPHERE, optimizer, initial_points=start, min_gradient_norm=0.0)
-        # A gradient of exactly zero has converged; rounding in the cost stops the others.
+        # A gradient of exactly zero has converged; rounding in the cost stops Levenberg-Marquardt.
         assert exact.runs.status[0, 1] is Status.CONVERGED
-        if optimizer != "trust-regions":
+        if optimizer == "levenberg-marquardt":
             assert exact.runs.status[0, 0] in (Status.CONVERGED, Status.STEP_TOO_SMALL)
             assert exact.runs.iterations.max() < 60
         np.testing.assert_allclose(exact.runs.points[0], [[0.0, 0.0, -1.0]] * 2, atol=1e-6)

@@ -375,3 +375,32 @@ def test_the_seed_decides_points_and_vectors():
 
 def test_torch_keeps_its_default_dtype():
     assert torch.get_default_dtype() == torch.float32
+
+
+CHANGES = {
+    "copyto": lambda p, q: np.copyto(p, q),
+    "flat": lambda p, q: p.flat.__setitem__(slice(None), q),
+    "view": lambda p, q: p[:].__setitem__(slice(None), q),
+    "plain": lambda p, q: np.asarray(p).__setitem__(slice(None), q),
+    "item": lambda p, q: p.__setitem__(slice(None), q),
+    "ufunc": lambda p, q: np.add(q, 0.0, out=p),
+    "put": lambda p, q: np.put(p, np.arange(3), q),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_changed_point_is_where_its_values_are(change):
+    manifold = PymanoptManifold(SphereCharts(), seed=0)
+    p, q, v = manifold.random_point(), np.array([0.6, 0.0, 0.8]), np.array([1.0, 2.0, 3.0])
+    change(p, q)
+    assert np.allclose(manifold.projection(p, v), v - (v @ q) * q)
+    with pytest.raises(ValueError, match="not a point that a PymanoptManifold returned"):
+        _ = p.chart
+
+
+def test_a_filled_point_is_refused_off_the_manifold():
+    manifold = PymanoptManifold(SphereCharts(), seed=0)
+    p = manifold.random_point()
+    p.fill(1.0)
+    with pytest.raises(ValueError, match="must be on the manifold"):
+        manifold.projection(p, np.ones(3))

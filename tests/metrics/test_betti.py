@@ -198,3 +198,14 @@ def test_without_ripser(monkeypatch):
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call(draw(40, 2))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_repeated_and_rounded_points_of_a_circle(seed):
+    angle = 2 * math.pi * draw(4000, seed=seed, low=0, high=1)
+    circle = torch.stack([angle.cos(), angle.sin()], 1)
+    source = torch.Generator().manual_seed(seed)
+    drawn = circle[:200][torch.randint(200, (4000,), generator=source)]
+    nearly = drawn + 1e-12 * draw(4000, 2, seed=1)
+    for x in ((100 * circle).round() / 100, drawn, nearly):
+        assert betti_numbers(x, 1, seed=seed).numbers == (1, 1)

@@ -230,3 +230,13 @@ def test_without_pot(monkeypatch):
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call(draw(5, 2))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-6, 1e-4, 1e6, 1e9])
+def test_it_has_the_unit_of_squared_distances(scale):
+    x = draw(60, 3)
+    found = [gromov_wasserstein(s * x, s * x[:40], n_random=1, max_points=40) for s in (1.0, scale)]
+    for name in ("value", "lower_bound", "floor"):
+        one, other = (getattr(result, name) for result in found)
+        assert other / scale**2 == pytest.approx(one, rel=1e-6)
+    assert 0 < found[1].lower_bound <= found[1].value

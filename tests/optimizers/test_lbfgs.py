@@ -237,7 +237,7 @@ def test_infinite_and_undefined_costs_on_a_manifold():
     )
     start = np.array([0.5, 0.5, 0.5, 0.5])
     costs = []
-    result = LBFGS(verbosity=0).run(
+    result = LBFGS(verbosity=0, min_gradient_norm=1e-6).run(
         problem, initial_point=start, callback=lambda _, at: costs.append(at.cost)
     )
     assert Status(result.stopping_criterion) is Status.CONVERGED

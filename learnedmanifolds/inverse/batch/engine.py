@@ -38,7 +38,8 @@ class Engine:
     size : float
         The manifold's, in units of the data.
     max_iterations : int
-    min_gradient_norm : float
+    min_gradient_norm : Tensor, shape (N,)
+        Of each problem.
     """
 
     objective: BatchObjective
@@ -46,7 +47,7 @@ class Engine:
     retraction: Retraction
     size: float
     max_iterations: int
-    min_gradient_norm: float
+    min_gradient_norm: Tensor
 
     def run(self, starts: Located, problem: Tensor) -> Ends:
         """Run from starts (M,), each in the problem of its index (M,)."""
@@ -98,7 +99,7 @@ class Engine:
         """
         while True:
             iterate = runs.iterate
-            hops = iterate.leads_on & ~self._converged(iterate) & (runs.hops < _MAX_HOPS)
+            hops = iterate.leads_on & ~self._converged(runs) & (runs.hops < _MAX_HOPS)
             hops &= runs.iterations < self.max_iterations
             index = hops.nonzero().squeeze(-1)
             if not len(index):
@@ -122,7 +123,7 @@ class Engine:
     def _stop(self, ends: Ends, runs: Runs) -> tuple[Ends, Runs]:
         """Take out the runs that end where they are."""
         reasons = {
-            Status.CONVERGED: self._converged(runs.iterate),
+            Status.CONVERGED: self._converged(runs),
             Status.MAX_ITERATIONS: runs.iterations >= self.max_iterations,
             Status.STEP_TOO_SMALL: runs.iterate.leads_on | (runs.rejected >= _MAX_REJECTED),
         }
@@ -184,9 +185,9 @@ class Engine:
         )
         return ends.put(last.run, of_last), runs.take(~ended)
 
-    def _converged(self, iterate: Iterate) -> Tensor:
-        norm = iterate.gradient_norm
-        return (norm == 0) | (norm < self.min_gradient_norm)
+    def _converged(self, runs: Runs) -> Tensor:
+        norm = runs.iterate.gradient_norm
+        return (norm == 0) | (norm < self.min_gradient_norm[runs.problem])
 
     def _retract(self, place: Place, step: Tensor) -> tuple[Located, Tensor]:
         """Ends of steps in the tangent bases, and whether they are anywhere, (A,)."""

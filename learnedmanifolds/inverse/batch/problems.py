@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor
+from learnedmanifolds._grad import ordinary
 from learnedmanifolds.inverse.problem import InverseProblem
 from learnedmanifolds.operators import DeepinvOperator, FunctionOperator, Identity, Operator
 
@@ -65,7 +66,7 @@ def _observations(problem: InverseProblem, observations: ArrayLike | None) -> Te
         return problem.observation.unsqueeze(0)
     shape = (None, *problem.observation.shape)
     stack = as_tensor(observations, "observations", shape=shape, allow_empty=False)
-    stack = stack.detach().to(device="cpu", dtype=torch.float64)
+    stack = ordinary(stack.detach().to(device="cpu", dtype=torch.float64))
     problem.noise.check(stack)
     return stack
 

@@ -16,17 +16,18 @@ from learnedmanifolds.inverse.batch.rows import Rows
 # this share of what the slope promises, or at last if it does not rise.
 _DECREASE = 0.5
 _CONTRACTION = 0.5
-_MAX_TRIALS = 21
+_MAX_TRIALS = 41
 
-# Length of the first step, and of the shortest, in units of the data.
+# Length of the first step, and of the shortest, in units of the manifold's size.
 _FIRST_STEP, _MIN_STEP = 1.0, 1e-10
 
 
 @dataclass(frozen=True, eq=False)
 class LineSearch(Rows):
-    """Step sizes (A,), times the gradient, and how often each line search has tried, (A,)."""
+    """Step sizes (A,), times the gradient; the shortest step, (A,); how often each has tried, (A,)."""
 
     step_size: Tensor
+    shortest: Tensor
     trials: Tensor
 
 
@@ -42,7 +43,8 @@ class BatchSteepestDescent(BatchMethod[LineSearch]):
     def start(self, iterate: Iterate, size: float) -> LineSearch:
         """See `BatchMethod.start`."""
         trials = torch.zeros_like(iterate.place.chart)
-        return LineSearch(_FIRST_STEP / iterate.gradient_norm, trials)
+        shortest = torch.full_like(iterate.cost, _MIN_STEP * size)
+        return LineSearch(_FIRST_STEP * size / iterate.gradient_norm, shortest, trials)
 
     def propose(self, iterate: Iterate, memory: LineSearch) -> Tensor:
         """See `BatchMethod.propose`."""
@@ -56,13 +58,14 @@ class BatchSteepestDescent(BatchMethod[LineSearch]):
         promised = memory.step_size * iterate.gradient_norm.square()
         last = trials == _MAX_TRIALS
         asked = torch.where(last, iterate.cost, iterate.cost - _DECREASE * promised)
-        tiny = memory.step_size * iterate.gradient_norm < _MIN_STEP
+        tiny = memory.step_size * iterate.gradient_norm < memory.shortest
         accepted = (cost <= asked) & ~tiny
         given_up = ~accepted & (last | tiny)
         # On average one trial more than needed: the size is kept after a single contraction.
         following = torch.where(trials == 2, memory.step_size, 2 * memory.step_size)
         size = torch.where(accepted, following, _CONTRACTION * memory.step_size)
-        return Verdict(accepted, given_up, LineSearch(size, torch.where(accepted, 0, trials)))
+        new = LineSearch(size, memory.shortest, torch.where(accepted, 0, trials))
+        return Verdict(accepted, given_up, new)
 
     def advance(
         self, old: Iterate, memory: LineSearch, step: Tensor, new: Iterate

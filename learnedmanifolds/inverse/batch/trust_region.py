@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -19,7 +19,8 @@ _FIRST_RADIUS = 1 / 8
 _ACCEPTED, _POOR, _GOOD = 0.1, 0.25, 0.75
 _SHRINKAGE, _GROWTH = 0.25, 2.0
 
-# Costs that differ by less, relative to the larger of 1 and the cost, are equal up to rounding.
+# Costs that differ by less, relative to the cost, are equal up to rounding; where the cost vanishes,
+# relative to the smaller of 1 and the cost at the start.
 _ROUNDING = 1e3 * torch.finfo(torch.float64).eps
 
 # Conjugate gradient stops where the residual has fallen by this factor, or by its own first value.
@@ -31,10 +32,11 @@ _AT_RADIUS = 1 - 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Region(Rows):
-    """Radii of the trust regions and the largest ones allowed, (A,)."""
+    """Radii of the trust regions, the largest ones allowed, the cost at the start; (A,)."""
 
     radius: Tensor
     largest: Tensor
+    cost: Tensor
 
 
 class BatchTrustRegion(BatchMethod[Region]):
@@ -68,7 +70,7 @@ class BatchTrustRegion(BatchMethod[Region]):
     def start(self, iterate: Iterate, size: float) -> Region:
         """See `BatchMethod.start`."""
         largest = torch.full_like(iterate.cost, size)
-        return Region(_FIRST_RADIUS * largest, largest)
+        return Region(_FIRST_RADIUS * largest, largest, iterate.cost)
 
     def propose(self, iterate: Iterate, memory: Region) -> Tensor:
         """See `BatchMethod.propose`."""
@@ -78,7 +80,8 @@ class BatchTrustRegion(BatchMethod[Region]):
         self, iterate: Iterate, memory: Region, step: Tensor, cost: Tensor
     ) -> Verdict[Region]:
         """See `BatchMethod.judge`."""
-        noise = _ROUNDING * iterate.cost.abs().clamp(min=1.0)
+        least = memory.cost.abs().clamp(max=1.0)
+        noise = _ROUNDING * torch.maximum(iterate.cost.abs(), least)
         promised = -_model(iterate.curvature, iterate.gradient, step) + noise
         share = (iterate.cost - cost + noise) / promised
         poor = ~(share >= _POOR) | (promised < 0)
@@ -87,7 +90,7 @@ class BatchTrustRegion(BatchMethod[Region]):
         radius = torch.where(grows, larger, memory.radius)
         radius = torch.where(poor, _SHRINKAGE * memory.radius, radius)
         accepted = (share > _ACCEPTED) & (promised >= 0)
-        return Verdict(accepted, torch.zeros_like(accepted), Region(radius, memory.largest))
+        return Verdict(accepted, torch.zeros_like(accepted), replace(memory, radius=radius))
 
     def advance(
         self, old: Iterate, memory: Region, step: Tensor, new: Iterate

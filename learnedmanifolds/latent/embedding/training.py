@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer, non_negative, positive
+from learnedmanifolds._grad import differentiable, ordinary
 from learnedmanifolds._random import seeded
 from learnedmanifolds.latent.base import LatentSpace
 from learnedmanifolds.latent.embedding.learned import LearnedEmbedding
@@ -127,11 +128,12 @@ def _samples(source: ArrayLike | LatentSpace, seed: int) -> Tensor:
     return samples
 
 
+@differentiable()
 def _train(samples: Tensor, dim: int, settings: EmbeddingSettings, seed: int) -> LearnedEmbedding:
     embedding = LearnedEmbedding(dim, samples.shape[1], settings.width, seed).float()
     centre = samples.mean(0)
     scale = float((samples - centre).square().sum(-1).mean().sqrt())
-    points = ((samples - centre) / scale).float()
+    points = ordinary(((samples - centre) / scale).float())
     source = torch.Generator().manual_seed(seed)
     parameters = [*embedding.network.parameters(), *embedding.encoder.parameters()]
     adam = torch.optim.Adam(parameters, lr=settings.learning_rate)

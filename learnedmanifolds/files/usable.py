@@ -1,0 +1,23 @@
+"""Whether what was read can be used."""
+
+from __future__ import annotations
+
+import torch
+
+from learnedmanifolds.atlas.atlas import Atlas
+
+# Points at which each chart is tried, from corner to corner of its box.
+_N_TRIED = 5
+
+
+def require_usable(atlas: Atlas) -> None:
+    """`ValueError` if the charts overflow at points along the diagonals of their boxes."""
+    line = torch.linspace(-1, 1, _N_TRIED, dtype=atlas.dtype).view(-1, 1)
+    with torch.no_grad():
+        points = atlas.charts.decode(line.expand(atlas.n_charts, -1, atlas.dim)).flatten(0, 1)
+        finite = bool(points.isfinite().all())
+        if finite:
+            shares = atlas.responsibilities(points.unflatten(-1, atlas.ambient_shape))
+            finite = bool(shares.isfinite().all() and atlas.charts.encode(points).isfinite().all())
+    if not finite:
+        raise ValueError("its charts must decode finite points and encode them, got others.")
