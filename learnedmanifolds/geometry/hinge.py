@@ -115,7 +115,7 @@ def straighten(
             break
         here = _State(*(value[active] for value in state))
         step, done = _step(here, radius[active], level, last_step)
-        moved = (torch.linalg.inv(here.first_field) @ step.unsqueeze(-1)).squeeze(-1)
+        moved = torch.linalg.solve(here.first_field, step)
         turned = here.second - (here.turn @ step.unsqueeze(-1)).squeeze(-1)
         trial[active] = _polar(here.velocity, moved)
         turned = _polar(here.second, turned - here.second)
@@ -162,14 +162,7 @@ def _halves(
     # Fields that vanish at one end of a half; the other half's at the hinge.
     solved = torch.linalg.solve_ex(second.jacobi, torch.cat([second.moved, miss], dim=-1))[0]
     turn, change = solved[..., :-1], solved[..., -1]
-    curvature = (
-        first.rate
-        @ torch.linalg.solve_ex(
-            first.jacobi,
-            torch.eye(velocity.shape[-1], dtype=velocity.dtype, device=velocity.device),
-        )[0]
-        + turn
-    )
+    curvature = first.rate @ torch.linalg.inv_ex(first.jacobi)[0] + turn
     long = change.norm(dim=-1, keepdim=True).clamp(min=tiny)
     change = change * (0.5 * along.norm(dim=-1, keepdim=True) / long).clamp(max=1)
     along = along + change
@@ -192,7 +185,9 @@ def _step(state: _State, radius: Tensor, level: float, last_step: float) -> tupl
     # At a saddle the gradient vanishes too: off it, along the direction in which energy falls.
     straight = kink.norm(dim=-1) <= level * speed
     saddle = (least < -_SADDLE * largest.squeeze(-1)) & (size <= _KICK * speed)
-    step[:, 0] = torch.where(saddle, step[:, 0] + _KICK * speed, step[:, 0])
+    step[:, 0] = torch.where(
+        saddle, step[:, 0] + torch.copysign(_KICK * speed, step[:, 0]), step[:, 0]
+    )
     size = step.norm(dim=-1)
     done = ~saddle & (straight | (size <= last_step * speed)) & (state.gap <= last_step * speed)
     tiny = torch.finfo(size.dtype).tiny
