@@ -22,8 +22,8 @@ from torch import Tensor
 from learnedmanifolds.geometry.geodesic import flow
 from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
 
-_ITERATIONS = 40
-_FIRST_RADIUS, _LEAST_RADIUS, _LARGEST_RADIUS = 0.5, 1e-7, 0.7
+_ITERATIONS = 25
+_FIRST_RADIUS, _LEAST_RADIUS, _LARGEST_RADIUS = 0.5, 1e-4, 0.7
 _LARGEST_GAP = 0.3
 # Curvatures of the energy below these parts of the largest count as none, and as negative.
 _FLAT, _SADDLE = 1e-9, 1e-4
