@@ -36,12 +36,15 @@ class Hinged(NamedTuple):
     Attributes
     ----------
     velocity : Tensor, shape (N, d)
-        Of the first half, over the whole path, in the orthonormal frame at the start.
+        Of the first half, over half the path, in the orthonormal frame at the start.
+    second : Tensor, shape (N, n)
+        Of the second half, ambient, at the hinge.
     length : Tensor, shape (N,)
         Of both halves; infinite where none were found.
     """
 
     velocity: Tensor
+    second: Tensor
     length: Tensor
 
 
@@ -86,7 +89,8 @@ def straighten(
     """
     dtype = velocity.dtype
     level = torch.finfo(dtype).eps ** 0.55 if tolerance is None else tolerance
-    last_step = torch.finfo(dtype).eps ** (1 / 3)
+    # Convergence is quadratic: after this step nothing is left that geodesics resolve.
+    last_step = level**0.6
     radius = torch.full_like(velocity[:, 0], _FIRST_RADIUS)
     trial, ahead = velocity.clone(), second.clone()
     state: _State | None = None
@@ -126,9 +130,10 @@ def straighten(
         if not len(active):
             break
     if state is None:
-        return Hinged(velocity, velocity.new_zeros(0))
+        return Hinged(velocity, second, velocity.new_zeros(0))
     length = state.second.norm(dim=-1) + state.velocity.norm(dim=-1)
-    return Hinged(2 * state.velocity, torch.where(found, length, torch.inf))
+    second = (state.second.unsqueeze(-2) @ state.frame).squeeze(-2)
+    return Hinged(state.velocity, second, torch.where(found, length, torch.inf))
 
 
 def _halves(

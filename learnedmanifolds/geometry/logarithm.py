@@ -29,6 +29,7 @@ _CHUNK = 512
 # longer they are at most, and how far from each other at least. Before they are relaxed, ways of
 # nodes zigzag; after some steps most have joined another.
 _BEFORE, _BETWEEN, _RELAXED = (1.7, 0.1), (1.3, 0.1), (1.01, 0.02)
+_STRAIGHT = (1 + 1e-4, 0.02)
 _FIRST_STEPS = 3
 
 # A geodesic longer than its chain by more than this factor is another one.
@@ -136,8 +137,9 @@ def _logarithm(
     again = (~(shots.bound <= _ELSEWHERE * length)).nonzero().squeeze(-1)
     if len(again):
         middle = points[again, SEGMENTS // 2], points[again, SEGMENTS // 2 + 1]
-        hinged = _bend(
+        rows, hinged = _bend(
             manifold,
+            pair[again],
             Located(starts.chart[again], starts.coords[again]),
             leaving[again],
             length[again],
@@ -145,6 +147,7 @@ def _logarithm(
             y[pair[again]],
             tolerance,
         )
+        again = again[rows]
         better = hinged.bound < shots.bound[again]
         for old, new in zip(shots, hinged, strict=True):
             old[again[better]] = new[better]
@@ -222,16 +225,18 @@ def _shoot(
 
 def _bend(
     manifold: ChartedManifold,
+    pair: Tensor,
     start: Located,
     direction: Tensor,
     length: Tensor,
     middle: tuple[Tensor, Tensor],
     target: Tensor,
     tolerance: float | None,
-) -> _Shots:
-    """Geodesics that end at the targets, straightened from two halves.
+) -> tuple[Tensor, _Shots]:
+    """Geodesics that end at the targets, straightened from two halves, and the rows they are of.
 
-    The middles (N, n) are where the first halves end at first, and points a little further on.
+    Of rows of one pair that become the same one is left. The middles (N, n) are where the first
+    halves end to begin with, and points a little further on.
     """
     rough = max(_LOOSE, torch.finfo(length.dtype).eps ** 0.55)
     local = LocalGeometry(manifold, start.coords, start.chart, first_order=True)
@@ -243,10 +248,19 @@ def _bend(
     second = _aimed(hinge, middle[1] - middle[0], length / 2)
     second, _, _ = _newton(manifold, first, hinge, second, target, rough, _ROUGH_CHANGE)
     second = (hinge.tangent_basis @ second.unsqueeze(-1)).squeeze(-1)
-    found = straighten(manifold, start, frame, velocity, second, target, tolerance)
-    end = flow(manifold, start, frame, found.velocity, tolerance=tolerance)
+    found = straighten(manifold, start, frame, velocity, second, target, rough)
+    # Most have become the same by now.
+    ambient = (local.tangent_basis @ found.velocity.unsqueeze(-1)).mT
+    keep, _ = distinct(pair, ambient, found.length, int(pair.max()) + 1, *_STRAIGHT)
+    keep = keep[found.length[keep].isfinite()]
+    start, frame = Located(start.chart[keep], start.coords[keep]), frame[keep]
+    target, halves = target[keep], (found.velocity[keep], found.second[keep])
+    found = straighten(manifold, start, frame, *halves, target, tolerance)
+    local = LocalGeometry(manifold, start.coords, start.chart, first_order=True)
+    velocity = 2 * found.velocity
+    end = flow(manifold, start, frame, velocity, tolerance=tolerance)
     gap, rest = _misses(manifold, end, target)
-    return _shots(manifold, local, found.velocity, found.length, gap, rest)
+    return keep, _shots(manifold, local, velocity, found.length, gap, rest)
 
 
 def _aimed(local: LocalGeometry, direction: Tensor, length: Tensor) -> Tensor:
