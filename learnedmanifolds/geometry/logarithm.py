@@ -41,6 +41,8 @@ _LEAST_DAMPING = 0.05
 _ARRIVED = 1e-3
 # Newton's method is left where its matrix has a singular value below this part of the largest.
 _CONJUGATE = 0.1
+# What the first half of a path may miss of its middle, in units of the path.
+_HALFWAY = 0.1
 _ROUNDING = 64
 
 
@@ -134,7 +136,8 @@ def _logarithm(
     starts = Located(start.chart[pair], start.coords[pair])
     shots = _shoot(manifold, starts, leaving, length, y[pair], tolerance)
     # Where Newton's method fails, or goes elsewhere, or nearly conjugate points make it unsafe.
-    again = (~(shots.bound <= _ELSEWHERE * length)).nonzero().squeeze(-1)
+    limit = torch.minimum(_ELSEWHERE * length, (1 + _ARRIVED) * shots.length)
+    again = (~(shots.bound <= limit)).nonzero().squeeze(-1)
     if len(again):
         middle = points[again, SEGMENTS // 2], points[again, SEGMENTS // 2 + 1]
         rows, hinged = _bend(
@@ -215,12 +218,11 @@ def _shoot(
 ) -> _Shots:
     """Geodesics that end nearest to the targets, from directions (N, n) and lengths near theirs."""
     local = LocalGeometry(manifold, start.coords, start.chart, first_order=True)
-    velocity = _aimed(local, direction, length)
-    rough = max(_LOOSE, torch.finfo(velocity.dtype).eps ** 0.55)
-    velocity, _, _ = _newton(manifold, start, local, velocity, target, rough, _ROUGH_CHANGE)
+    velocity, _ = _aimed(manifold, start, local, direction, length, target)
     last = _last_change(velocity)
     velocity, gap, rest = _newton(manifold, start, local, velocity, target, tolerance, last)
-    return _shots(manifold, local, velocity, velocity.norm(dim=-1), gap, rest)
+    vector = _vector(local, velocity)
+    return _shots(manifold, vector, velocity.norm(dim=-1), gap, rest, target)
 
 
 def _bend(
@@ -238,36 +240,60 @@ def _bend(
     Of rows of one pair that become the same one is left. The middles (N, n) are where the first
     halves end to begin with, and points a little further on.
     """
-    rough = max(_LOOSE, torch.finfo(length.dtype).eps ** 0.55)
     local = LocalGeometry(manifold, start.coords, start.chart, first_order=True)
-    velocity = _aimed(local, direction, length / 2)
-    velocity, _, _ = _newton(manifold, start, local, velocity, middle[0], rough, _ROUGH_CHANGE)
-    frame = (local.inverse @ local.tangent_basis).mT
-    first = flow(manifold, start, frame, velocity, tolerance=rough).located
-    hinge = LocalGeometry(manifold, first.coords, first.chart, first_order=True)
-    second = _aimed(hinge, middle[1] - middle[0], length / 2)
-    second, _, _ = _newton(manifold, first, hinge, second, target, rough, _ROUGH_CHANGE)
-    second = (hinge.tangent_basis @ second.unsqueeze(-1)).squeeze(-1)
+    velocity, rest = _aimed(manifold, start, local, direction, length / 2, middle[0])
+    # Where no geodesic leads to the middle, the boundary of the manifold is in the way.
+    rows = (rest <= _HALFWAY * length).nonzero().squeeze(-1)
+    start, velocity = Located(start.chart[rows], start.coords[rows]), velocity[rows]
+    target, length, ahead = target[rows], length[rows], (middle[1] - middle[0])[rows]
+    frame = (local.inverse @ local.tangent_basis).mT[rows]
+    rough = _rough(length)
+    ends = flow(manifold, start, frame, velocity, tolerance=rough).located
+    hinge = LocalGeometry(manifold, ends.coords, ends.chart, first_order=True)
+    second, _ = _aimed(manifold, ends, hinge, ahead, length / 2, target)
+    second = _vector(hinge, second)
     found = straighten(manifold, start, frame, velocity, second, target, rough)
     # Most have become the same by now.
-    ambient = (local.tangent_basis @ found.velocity.unsqueeze(-1)).mT
-    keep, _ = distinct(pair, ambient, found.length, int(pair.max()) + 1, *_STRAIGHT)
+    basis = local.tangent_basis[rows]
+    directions = (basis @ found.velocity.unsqueeze(-1)).mT
+    keep, _ = distinct(pair[rows], directions, found.length, int(pair.max()) + 1, *_STRAIGHT)
     keep = keep[found.length[keep].isfinite()]
-    start, frame = Located(start.chart[keep], start.coords[keep]), frame[keep]
-    target, halves = target[keep], (found.velocity[keep], found.second[keep])
+    start, target = Located(start.chart[keep], start.coords[keep]), target[keep]
+    frame, halves = frame[keep], (found.velocity[keep], found.second[keep])
     found = straighten(manifold, start, frame, *halves, target, tolerance)
-    local = LocalGeometry(manifold, start.coords, start.chart, first_order=True)
     velocity = 2 * found.velocity
     end = flow(manifold, start, frame, velocity, tolerance=tolerance)
     gap, rest = _misses(manifold, end, target)
-    return keep, _shots(manifold, local, velocity, found.length, gap, rest)
+    vector = (basis[keep] @ velocity.unsqueeze(-1)).squeeze(-1)
+    return rows[keep], _shots(manifold, vector, found.length, gap, rest, target)
 
 
-def _aimed(local: LocalGeometry, direction: Tensor, length: Tensor) -> Tensor:
-    """Velocities (N, d) in the tangent bases, in directions (N, n) and of lengths (N,)."""
+def _aimed(
+    manifold: ChartedManifold,
+    start: Located,
+    local: LocalGeometry,
+    direction: Tensor,
+    length: Tensor,
+    target: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Velocities (N, d) in the tangent bases that roughly lead to targets, and what is left (N,).
+
+    From directions (N, n) and lengths (N,) near theirs.
+    """
     along = (direction.unsqueeze(-2) @ local.tangent_basis).squeeze(-2)
     tiny = torch.finfo(length.dtype).tiny
-    return along * (length / along.norm(dim=-1).clamp(min=tiny)).unsqueeze(-1)
+    velocity = along * (length / along.norm(dim=-1).clamp(min=tiny)).unsqueeze(-1)
+    rough = _rough(velocity)
+    velocity, _, rest = _newton(manifold, start, local, velocity, target, rough, _ROUGH_CHANGE)
+    return velocity, rest
+
+
+def _vector(local: LocalGeometry, velocity: Tensor) -> Tensor:
+    return (local.tangent_basis @ velocity.unsqueeze(-1)).squeeze(-1)
+
+
+def _rough(value: Tensor) -> float:
+    return float(max(_LOOSE, torch.finfo(value.dtype).eps ** 0.55))
 
 
 def _last_change(velocity: Tensor) -> float:
@@ -281,17 +307,16 @@ def _rounding(target: Tensor) -> Tensor:
 
 def _shots(
     manifold: ChartedManifold,
-    local: LocalGeometry,
-    velocity: Tensor,
+    vector: Tensor,
     length: Tensor,
     gap: Tensor,
     rest: Tensor,
+    target: Tensor,
 ) -> _Shots:
     # Where charts jump apart, an end within the tolerance of the manifold is all there is.
-    exact = rest <= 2 * _last_change(velocity) * length + _rounding(velocity)
+    exact = rest <= 2 * _last_change(vector) * length + _rounding(target)
     near = rest <= _ARRIVED * length + manifold.tolerance
     bound = torch.where(exact, length, torch.where(near, length + rest, torch.inf))
-    vector = (local.tangent_basis @ velocity.unsqueeze(-1)).squeeze(-1)
     return _Shots(vector, length, gap, bound)
 
 
