@@ -39,8 +39,9 @@ _ITERATIONS = 30
 _LOOSE, _ROUGH_CHANGE = 1e-5, 1e-3
 _LEAST_DAMPING = 0.05
 _ARRIVED = 1e-3
-# Newton's method is left where its matrix has a singular value below this part of the largest.
-_CONJUGATE = 0.1
+# Newton's method is left where a field with unit rate, of size 1 at the end on a flat manifold, is
+# smaller there than this: on a sphere within 5 degrees of the antipode.
+_CONJUGATE = 0.03
 # What the first half of a path may miss of its middle, in units of the path.
 _HALFWAY = 0.1
 _ROUNDING = 64
@@ -385,5 +386,5 @@ def _newton(
 
 def _conjugate(jacobi: Tensor) -> Tensor:
     """Whether ends are nearly conjugate to the starts, or one conjugate point lies between."""
-    values = torch.linalg.svdvals(jacobi)
-    return (values[:, -1] < _CONJUGATE * values[:, 0]) | (torch.linalg.det(jacobi) < 0)
+    least = torch.linalg.svdvals(jacobi)[:, -1]
+    return (least < _CONJUGATE) | (torch.linalg.det(jacobi) < 0)
