@@ -50,6 +50,10 @@ class Flow(NamedTuple):
         Coordinates of m parallel vectors.
     jacobi : Tensor, shape (N, m, m), or (N, 0, 0) where it was not asked for
         Derivative of the end by the initial velocity, both in the parallel frame.
+    rate : Tensor, shape as jacobi
+        Covariant derivative of the final velocity by the initial one.
+    moved : Tensor, shape as jacobi, or (N, 0, 0) where it was not asked for
+        Derivative of the end by the start, the initial velocity moved in parallel.
     time : Tensor, shape (N,)
         1, or less where the geodesic left the manifold through its boundary.
     """
@@ -58,6 +62,8 @@ class Flow(NamedTuple):
     coords: Tensor
     carried: Tensor
     jacobi: Tensor
+    rate: Tensor
+    moved: Tensor
     time: Tensor
 
     @property
@@ -84,6 +90,7 @@ def flow(
     weights: Tensor,
     *,
     jacobi: bool = False,
+    moving: bool = False,
     tolerance: float | None = None,
 ) -> Flow:
     """Follow geodesics for time 1, carrying vectors in parallel.
@@ -106,6 +113,8 @@ def flow(
     weights : Tensor, shape (N, m)
     jacobi : bool
         Whether to integrate the derivative too; m must be d.
+    moving : bool
+        Whether to integrate the derivative by the start as well; only with ``jacobi``.
     tolerance : float, optional
         Local error of a unit of time, relative to the velocity; by default that of the dtype.
 
@@ -117,7 +126,8 @@ def flow(
         tolerance = torch.finfo(carried.dtype).eps ** 0.55
     n, m, d = carried.shape
     dtype, device = carried.dtype, carried.device
-    system = _System(manifold, m, jacobi)
+    fields = m * (1 + moving) if jacobi else 0
+    system = _System(manifold, m, fields)
     state = system.pack(start.coords, carried)
     chart, time = start.chart.clone(), torch.zeros(n, dtype=dtype, device=device)
     step = torch.full_like(time, _FIRST_STEP)
@@ -174,16 +184,17 @@ def flow(
             raise RuntimeError(f"the step of a geodesic fell to {float(step[active].min()):.1e}")
     coords, carried = state[:, :d], state[:, d : d + m * d].unflatten(-1, (m, d))
     k = m if jacobi else 0
-    ends = state[:, d + m * d :].unflatten(-1, (2, k, k))[:, 0]
+    ends, rates = state[:, d + m * d :].unflatten(-1, (2, k, fields)).unbind(1)
     time = torch.where(time >= 1 - 1e-14, torch.ones_like(time), time)
-    return Flow(chart, coords, carried, ends, time)
+    j = m if moving else 0
+    return Flow(chart, coords, carried, ends[..., :k], rates[..., :k], ends[..., k:][:, :j], time)
 
 
 class _System:
-    """The differential equation on rows (z, carried, A, A')."""
+    """The differential equation on rows (z, carried, A, A'), A of shape (m, fields)."""
 
-    def __init__(self, manifold: ChartedManifold, m: int, jacobi: bool) -> None:
-        self.manifold, self.m, self.d, self.jacobi = manifold, m, manifold.dim, jacobi
+    def __init__(self, manifold: ChartedManifold, m: int, fields: int) -> None:
+        self.manifold, self.m, self.d, self.fields = manifold, m, manifold.dim, fields
         # With a whole basis carried, it is also the basis that derivatives are split in; on a curve
         # the one carried vector may be a velocity of zero.
         self.first = 0 if m == self.d > 1 else self.d
@@ -192,9 +203,10 @@ class _System:
 
     def pack(self, coords: Tensor, carried: Tensor) -> Tensor:
         parts = [coords, carried.flatten(1)]
-        if self.jacobi:
-            eye = torch.eye(self.m, dtype=coords.dtype, device=coords.device)
-            both = torch.stack([torch.zeros_like(eye), eye]).flatten()
+        if self.fields:
+            # Fields that vanish at the start, then those with rate zero there.
+            eye = torch.eye(2 * self.m, dtype=coords.dtype, device=coords.device)
+            both = torch.stack(eye.roll(self.m, 0)[:, : self.fields].chunk(2)).flatten()
             parts.append(both.expand(len(coords), -1))
         return torch.cat(parts, dim=-1)
 
@@ -204,8 +216,8 @@ class _System:
         tiny = torch.finfo(speed.dtype).tiny ** 0.5
         size = carried.flatten(1).abs().amax(-1)
         parts = [speed.unsqueeze(-1).expand(n, d), size.unsqueeze(-1).expand(n, m * d)]
-        if self.jacobi:
-            parts.append(torch.ones(n, 2 * m * m, dtype=speed.dtype, device=speed.device))
+        if self.fields:
+            parts.append(torch.ones(n, 2 * m * self.fields, dtype=speed.dtype, device=speed.device))
         return torch.cat(parts, dim=-1).clamp(min=tiny)
 
     def slope(self, chart: Tensor, state: Tensor, weights: Tensor) -> Tensor:
@@ -226,12 +238,12 @@ class _System:
         change = parts if self.first else parts @ carried
         velocity = torch.einsum("nm,nmd->nd", weights, carried)
         out = [velocity, -change.flatten(1)]
-        if self.jacobi:
+        if self.fields:
             normal = along - parts @ basis
             bend = torch.einsum("nix,ni->nx", normal, weights)
             # <II(e_i, e_j), II(v, v)>: II(v, v) is normal, so D2 will do for the first.
             k = torch.einsum("nijx,nx->nij", second, bend) - normal @ normal.mT
-            field, rate = state[:, d + m * d :].unflatten(-1, (2, m, m)).unbind(1)
+            field, rate = state[:, d + m * d :].unflatten(-1, (2, m, self.fields)).unbind(1)
             out += [rate.flatten(1), -(k @ field).flatten(1)]
         return torch.cat(out, dim=-1)
 

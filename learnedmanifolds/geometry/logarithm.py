@@ -7,10 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from learnedmanifolds.geometry.geodesic import flow
+from learnedmanifolds.geometry.geodesic import Flow, flow
 from learnedmanifolds.geometry.graph import SampleGraph
+from learnedmanifolds.geometry.hinge import straighten
 from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
 from learnedmanifolds.geometry.paths import (
+    SEGMENTS,
     chain_along,
     chain_points,
     chord_length,
@@ -27,6 +29,7 @@ _CHUNK = 512
 # longer they are at most, and how far from each other at least. Before they are relaxed, ways of
 # nodes zigzag; after some steps most have joined another.
 _BEFORE, _BETWEEN, _RELAXED = (1.7, 0.1), (1.3, 0.1), (1.01, 0.02)
+_STRAIGHT = (1 + 1e-4, 0.02)
 _FIRST_STEPS = 3
 
 # A geodesic longer than its chain by more than this factor is another one.
@@ -36,6 +39,11 @@ _ITERATIONS = 30
 _LOOSE, _ROUGH_CHANGE = 1e-5, 1e-3
 _LEAST_DAMPING = 0.05
 _ARRIVED = 1e-3
+# Newton's method is left where a field with unit rate, of size 1 at the end on a flat manifold, is
+# smaller there than this: on a sphere within 5 degrees of the antipode.
+_CONJUGATE = 0.03
+# What the first half of a path may miss of its middle, in units of the path.
+_HALFWAY = 0.1
 _ROUNDING = 64
 
 
@@ -120,38 +128,40 @@ def _logarithm(
     pair, chain = pair[keep], Located(chain.chart[keep], chain.coords[keep])
     points, length, leaving, arriving = discrete_geodesics(manifold, chain)
     keep, distance = distinct(pair, points, length, len(y), *_RELAXED)
-    pair, length, leaving, arriving = (v[keep] for v in (pair, length, leaving, arriving))
-    turned = back[pair]
-    leaving, arriving = (
-        torch.where(turned, -arriving, leaving),
-        torch.where(turned, -leaving, arriving),
+    pair, points, length, leaving, arriving = (
+        v[keep] for v in (pair, points, length, leaving, arriving)
     )
-    starts, ends = (Located(p.chart[pair], p.coords[pair]) for p in (start, end))
-    there = _shoot(manifold, starts, leaving, length, y[pair], tolerance)
-    # Newton's method may fail from one end of a geodesic and not from the other.
-    again = (~(there.speed <= _ELSEWHERE * length)).nonzero().squeeze(-1)
+    turned = back[pair]
+    points = torch.where(turned.unsqueeze(-1), points.flip(1), points)
+    leaving = torch.where(turned, -arriving, leaving)
+    starts = Located(start.chart[pair], start.coords[pair])
+    shots = _shoot(manifold, starts, leaving, length, y[pair], tolerance)
+    # Where Newton's method fails, or goes elsewhere, or nearly conjugate points make it unsafe.
+    limit = torch.minimum(_ELSEWHERE * length, (1 + _ARRIVED) * shots.length)
+    again = (~(shots.bound <= limit)).nonzero().squeeze(-1)
     if len(again):
-        starts, ends = (Located(p.chart[again], p.coords[again]) for p in (starts, ends))
-        turned_round = _shoot_back(
+        middle = points[again, SEGMENTS // 2], points[again, SEGMENTS // 2 + 1]
+        rows, hinged = _bend(
             manifold,
-            starts,
-            ends,
-            -arriving[again],
+            pair[again],
+            Located(starts.chart[again], starts.coords[again]),
+            leaving[again],
             length[again],
+            middle,
             y[pair[again]],
-            x[pair[again]],
             tolerance,
         )
-        better = turned_round.speed < there.speed[again]
-        for old, new in zip(there, turned_round, strict=True):
+        again = again[rows]
+        better = hinged.bound < shots.bound[again]
+        for old, new in zip(shots, hinged, strict=True):
             old[again[better]] = new[better]
-    shortest = torch.full_like(distance, torch.inf).scatter_reduce_(0, pair, there.speed, "amin")
-    best = (there.speed.isfinite() & (there.speed == shortest[pair])).nonzero().squeeze(-1)
-    vector[pair[best]] = there.vector[best]
+    least = torch.full_like(distance, torch.inf).scatter_reduce_(0, pair, shots.bound, "amin")
+    best = (shots.bound.isfinite() & (shots.bound == least[pair])).nonzero().squeeze(-1)
+    vector[pair[best]] = shots.vector[best]
     return Logarithm(
         vector,
-        distance.index_copy(0, pair[best], there.speed[best]),
-        miss.index_copy(0, pair[best], there.gap[best]),
+        distance.index_copy(0, pair[best], shots.length[best]),
+        miss.index_copy(0, pair[best], shots.gap[best]),
     )
 
 
@@ -186,11 +196,17 @@ def _chains(
 
 
 class _Shots(NamedTuple):
-    """Geodesics: initial velocities (N, n), speeds (N,), infinite where none was found, and gaps (N,)."""
+    """Geodesics that end at a target, or near it.
+
+    ``vector`` (N, n), initial velocities; ``length`` (N,); ``gap`` (N,), normal to the manifold;
+    ``bound`` (N,), on the distance of the target: with what is left of the way to it, infinite where
+    no geodesic was found.
+    """
 
     vector: Tensor
-    speed: Tensor
+    length: Tensor
     gap: Tensor
+    bound: Tensor
 
 
 def _shoot(
@@ -203,59 +219,115 @@ def _shoot(
 ) -> _Shots:
     """Geodesics that end nearest to the targets, from directions (N, n) and lengths near theirs."""
     local = LocalGeometry(manifold, start.coords, start.chart, first_order=True)
-    along = (direction.unsqueeze(-2) @ local.tangent_basis).squeeze(-2)
-    tiny = torch.finfo(length.dtype).tiny
-    velocity = along * (length / along.norm(dim=-1).clamp(min=tiny)).unsqueeze(-1)
-    rough = max(_LOOSE, torch.finfo(velocity.dtype).eps ** 0.55)
-    velocity, _, _ = _newton(manifold, start, local, velocity, target, rough, _ROUGH_CHANGE)
-    return _finish(manifold, start, local, velocity, target, tolerance)
+    velocity, _ = _aimed(manifold, start, local, direction, length, target)
+    last = _last_change(velocity)
+    velocity, gap, rest = _newton(manifold, start, local, velocity, target, tolerance, last)
+    vector = _vector(local, velocity)
+    return _shots(manifold, vector, velocity.norm(dim=-1), gap, rest, target)
 
 
-def _finish(
+def _bend(
+    manifold: ChartedManifold,
+    pair: Tensor,
+    start: Located,
+    direction: Tensor,
+    length: Tensor,
+    middle: tuple[Tensor, Tensor],
+    target: Tensor,
+    tolerance: float | None,
+) -> tuple[Tensor, _Shots]:
+    """Geodesics that end at the targets, straightened from two halves, and the rows they are of.
+
+    Of rows of one pair that become the same one is left. The middles (N, n) are where the first
+    halves end to begin with, and points a little further on.
+    """
+    local = LocalGeometry(manifold, start.coords, start.chart, first_order=True)
+    velocity, rest = _aimed(manifold, start, local, direction, length / 2, middle[0])
+    # Where no geodesic leads to the middle, the boundary of the manifold is in the way.
+    rows = (rest <= _HALFWAY * length).nonzero().squeeze(-1)
+    start, velocity = Located(start.chart[rows], start.coords[rows]), velocity[rows]
+    target, length, ahead = target[rows], length[rows], (middle[1] - middle[0])[rows]
+    frame = (local.inverse @ local.tangent_basis).mT[rows]
+    rough = _rough(length)
+    ends = flow(manifold, start, frame, velocity, tolerance=rough).located
+    hinge = LocalGeometry(manifold, ends.coords, ends.chart, first_order=True)
+    second, _ = _aimed(manifold, ends, hinge, ahead, length / 2, target)
+    second = _vector(hinge, second)
+    found = straighten(manifold, start, frame, velocity, second, target, rough)
+    # Most have become the same by now.
+    basis = local.tangent_basis[rows]
+    directions = (basis @ found.velocity.unsqueeze(-1)).mT
+    keep, _ = distinct(pair[rows], directions, found.length, int(pair.max()) + 1, *_STRAIGHT)
+    keep = keep[found.length[keep].isfinite()]
+    start, target = Located(start.chart[keep], start.coords[keep]), target[keep]
+    frame, halves = frame[keep], (found.velocity[keep], found.second[keep])
+    found = straighten(manifold, start, frame, *halves, target, tolerance)
+    velocity = 2 * found.velocity
+    end = flow(manifold, start, frame, velocity, tolerance=tolerance)
+    gap, rest = _misses(manifold, end, target)
+    vector = (basis[keep] @ velocity.unsqueeze(-1)).squeeze(-1)
+    return rows[keep], _shots(manifold, vector, found.length, gap, rest, target)
+
+
+def _aimed(
     manifold: ChartedManifold,
     start: Located,
     local: LocalGeometry,
-    velocity: Tensor,
-    target: Tensor,
-    tolerance: float | None,
-) -> _Shots:
-    # The error after a last step of this size is its square; where charts disagree a tenth of it.
-    last = torch.finfo(velocity.dtype).eps ** (1 / 3)
-    velocity, gap, found = _newton(manifold, start, local, velocity, target, tolerance, last)
-    speed = torch.where(found, velocity.norm(dim=-1), torch.inf)
-    return _Shots((velocity.unsqueeze(-2) @ local.tangent_basis.mT).squeeze(-2), speed, gap)
-
-
-def _shoot_back(
-    manifold: ChartedManifold,
-    start: Located,
-    end: Located,
     direction: Tensor,
     length: Tensor,
     target: Tensor,
-    origin: Tensor,
-    tolerance: float | None,
+) -> tuple[Tensor, Tensor]:
+    """Velocities (N, d) in the tangent bases that roughly lead to targets, and what is left (N,).
+
+    From directions (N, n) and lengths (N,) near theirs.
+    """
+    along = (direction.unsqueeze(-2) @ local.tangent_basis).squeeze(-2)
+    tiny = torch.finfo(length.dtype).tiny
+    velocity = along * (length / along.norm(dim=-1).clamp(min=tiny)).unsqueeze(-1)
+    rough = _rough(velocity)
+    velocity, _, rest = _newton(manifold, start, local, velocity, target, rough, _ROUGH_CHANGE)
+    return velocity, rest
+
+
+def _vector(local: LocalGeometry, velocity: Tensor) -> Tensor:
+    return (local.tangent_basis @ velocity.unsqueeze(-1)).squeeze(-1)
+
+
+def _rough(value: Tensor) -> float:
+    return float(max(_LOOSE, torch.finfo(value.dtype).eps ** 0.55))
+
+
+def _last_change(velocity: Tensor) -> float:
+    # The error after a last step of this size is its square; where charts disagree a tenth of it.
+    return float(torch.finfo(velocity.dtype).eps ** (1 / 3))
+
+
+def _rounding(target: Tensor) -> Tensor:
+    return _ROUNDING * torch.finfo(target.dtype).eps * (1 + target.norm(dim=-1))
+
+
+def _shots(
+    manifold: ChartedManifold,
+    vector: Tensor,
+    length: Tensor,
+    gap: Tensor,
+    rest: Tensor,
+    target: Tensor,
 ) -> _Shots:
-    """Geodesics from start to end, found from the end with directions there."""
-    shots = _shoot(manifold, end, direction, length, origin, tolerance)
-    found = shots.speed.isfinite().nonzero().squeeze(-1)
-    if not len(found):
-        return shots
-    start, end = (Located(p.chart[found], p.coords[found]) for p in (start, end))
-    there, here = (
-        LocalGeometry(manifold, p.coords, p.chart, first_order=True) for p in (end, start)
-    )
-    carried = there.coordinates(shots.vector[found]).unsqueeze(1)
-    ends = flow(manifold, end, carried, torch.ones_like(carried[:, :, 0]), tolerance=tolerance)
-    arrival = LocalGeometry(manifold, ends.coords, ends.chart, first_order=True)
-    vector = -arrival.turned(ends.carried @ arrival.jacobian.mT, here).squeeze(1)
-    velocity = (vector.unsqueeze(-2) @ here.tangent_basis).squeeze(-2)
-    finished = _finish(manifold, start, here, velocity, target[found], tolerance)
-    shots.vector[found] = vector
-    same = finished.speed <= _ELSEWHERE * shots.speed[found]
-    for old, new in zip(shots, finished, strict=True):
-        old[found[same]] = new[same]
-    return shots
+    # Where charts jump apart, an end within the tolerance of the manifold is all there is.
+    exact = rest <= 2 * _last_change(vector) * length + _rounding(target)
+    near = rest <= _ARRIVED * length + manifold.tolerance
+    bound = torch.where(exact, length, torch.where(near, length + rest, torch.inf))
+    return _Shots(vector, length, gap, bound)
+
+
+def _misses(manifold: ChartedManifold, end: Flow, target: Tensor) -> tuple[Tensor, Tensor]:
+    """How far geodesics end from targets, normal to the manifold and along it."""
+    at = LocalGeometry(manifold, end.coords, end.chart, first_order=True)
+    gap = target - at.point
+    along = (gap.unsqueeze(-2) @ at.jacobian @ end.carried.mT).norm(dim=(-2, -1))
+    along = torch.where(end.time == 1, along, torch.inf)
+    return (gap.norm(dim=-1).square() - along.square()).clamp(min=0).sqrt(), along
 
 
 def _newton(
@@ -267,14 +339,18 @@ def _newton(
     tolerance: float | None,
     smallest_change: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Damped Newton's method until a step is relatively below ``smallest_change``; it is still made."""
+    """Damped Newton's method until a step is relatively below ``smallest_change``; it is still made.
+
+    Returns velocities, what is left of the gaps normal to the manifold, and what was left of them
+    along it before the last step: infinite where the end is nearly conjugate to the start, or beyond.
+    """
     frame = (local.inverse @ local.tangent_basis).mT
     best, change = velocity.clone(), torch.zeros_like(velocity)
     least, residual = (torch.full_like(velocity[:, 0], torch.inf) for _ in range(2))
     damping = torch.ones_like(least)
     active = torch.arange(len(velocity), device=velocity.device)
     tiny = torch.finfo(velocity.dtype).tiny
-    rounding = _ROUNDING * torch.finfo(velocity.dtype).eps * (1 + target.norm(dim=-1))
+    rounding = _rounding(target)
     for _ in range(_ITERATIONS):
         trial = best[active] + damping[active].unsqueeze(-1) * change[active]
         rows = Located(start.chart[active], start.coords[active])
@@ -295,14 +371,20 @@ def _newton(
         change[chosen] = step * (bound / long.clamp(min=tiny)).clamp(max=1)
         damping[chosen] = 1.0
         damping[active[~better]] /= 2
+        conjugate = chosen[_conjugate(end.jacobi[better])]
         short = change.norm(dim=-1) <= smallest_change * best.norm(dim=-1) + rounding
         last = chosen[short[chosen]]
         best[last] += change[last]
         # What is left of the gap is normal to the manifold: the charts disagree by it.
         least[last] = (least[last].square() - residual[last].square()).clamp(min=0).sqrt()
+        residual[conjugate], damping[conjugate] = torch.inf, 0.0
         active = active[~(better & short[active]) & (damping[active] > _LEAST_DAMPING)]
         if not len(active):
             break
-    # Where charts jump apart, an end within the tolerance of the manifold is all there is.
-    arrived = residual <= _ARRIVED * best.norm(dim=-1) + rounding + manifold.tolerance
-    return best, least, arrived & least.isfinite()
+    return best, least, residual
+
+
+def _conjugate(jacobi: Tensor) -> Tensor:
+    """Whether ends are nearly conjugate to the starts, or one conjugate point lies between."""
+    least = torch.linalg.svdvals(jacobi)[:, -1]
+    return (least < _CONJUGATE) | (torch.linalg.det(jacobi) < 0)
