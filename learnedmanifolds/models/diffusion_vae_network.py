@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from learnedmanifolds.charts.jet import JetRule
 from learnedmanifolds.charts.taylor import can_push, push
 from learnedmanifolds.training.networks import default_decoder, default_encoder
+from learnedmanifolds.training.units import Rescale
 
 # Of the last layer of a decoder beside its linear part: it starts nearly linear.
 _START = 0.1
@@ -90,30 +91,6 @@ class DiffusionVAENetwork(nn.Module):
         factor = torch.diag_embed(nn.functional.softplus(diagonal) + _LEAST)
         factor[:, self.places[0], self.places[1]] = below
         return Step(self._std * factor)
-
-
-class Rescale(nn.Module):
-    """x -> scale x + shift, entry by entry, fixed."""
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, scale: Tensor, shift: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("scale", scale)
-        self.register_buffer("shift", shift)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Values (N, ...) of (N, ...)."""
-        return torch.addcmul(self.shift, self.scale, x)
-
-    def can_push(self) -> bool:
-        """See `TaylorModule.can_push`."""
-        return True
-
-    def push(self, rows: Tensor, rule: JetRule) -> Tensor:
-        """See `TaylorModule.push`."""
-        return rule.shift(self.scale.flatten() * rows, self.shift.view(1, -1))
 
 
 class NearlyLinear(nn.Module):
