@@ -215,7 +215,8 @@ class Atlas:
         coords, error = self.claims(flat)
         depth = 1 - coords.abs().amax(-1)
         rounding = _ROUNDING * torch.finfo(flat.dtype).eps ** 0.75
-        same = error <= rounding * (1 + flat.norm(dim=-1))
+        # In small units the tolerance is less than the rounding of numbers near 1.
+        same = error <= (rounding * (1 + flat.norm(dim=-1))).clamp(max=self.tolerance)
         score = torch.where(same & (depth >= -rounding), depth, -torch.inf)
         chart = score.argmax(0)
         found = coords[chart, torch.arange(len(flat), device=flat.device)].clamp(-1, 1)

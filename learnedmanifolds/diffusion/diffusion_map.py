@@ -128,7 +128,7 @@ class DiffusionMap(DiffusionEmbedding):
         self._functions = spectrum.functions
         return self
 
-    def transform(self, x: ArrayLike) -> Tensor:
+    def coordinates(self, x: ArrayLike) -> Tensor:
         """Coordinates of new points, by the Nystrom extension f(x) = sum_j p(x, x_j) f(x_j) / lambda.
 
         At the data of `fit` it is `embedding_`. Far from all data, where p goes to the nearest point

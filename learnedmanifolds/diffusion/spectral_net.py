@@ -115,13 +115,15 @@ class SpectralNet(DiffusionEmbedding):
         # The models' package may import this one.
         from learnedmanifolds.diffusion.spectral_training import SpectralTraining
         from learnedmanifolds.training.networks import default_encoder
+        from learnedmanifolds.training.units import Units, chain
 
         seed = self._check_training()
         data, graph = self._graph_of(x)
-        points = data.cpu().float()
+        units = Units.of(data.cpu())
+        points = units.remove(data.cpu())
         with seeded(seed):
             body = default_encoder(tuple(points.shape[1:]), self.n_components, tuple(self.hidden))
-        network = nn.Sequential(_Standardize(points), *body)
+        network = nn.Sequential(*body)
         module = SpectralTraining(
             network,
             points,
@@ -130,6 +132,7 @@ class SpectralNet(DiffusionEmbedding):
             learning_rate=self.learning_rate,
             max_steps=self.max_steps,
             seed=seed,
+            count=self.n_components,
         )
         module.run(self.accelerator, self.verbose, self.checkpoint_dir)
         self.history_ = module.history
@@ -142,11 +145,11 @@ class SpectralNet(DiffusionEmbedding):
         scaled = torch.from_numpy(weight * spectrum.values**self.t)
         last.weight.data = scaled.mT.contiguous()
         last.bias.data = -torch.from_numpy(offset) @ scaled
-        self.network_ = nn.Sequential(*features.double(), last).eval().requires_grad_(False)
-        self.embedding_ = self.transform(data)
+        self.network_ = chain(units.remover(), features.double(), last).eval().requires_grad_(False)
+        self.embedding_ = self.coordinates(data)
         return self
 
-    def transform(self, x: ArrayLike) -> Tensor:
+    def coordinates(self, x: ArrayLike) -> Tensor:
         """Coordinates (M, n_components) of data (M, *ambient_shape), in their dtype.
 
         Raises
@@ -176,16 +179,10 @@ class SpectralNet(DiffusionEmbedding):
 
 
 class _Standardize(nn.Module):
-    """Data minus their mean, over one scale of all entries, so that distances keep their ratios."""
+    """Data minus their mean, over one scale of all entries; of networks in old pickles."""
 
     mean: Tensor
     scale: Tensor
-
-    def __init__(self, x: Tensor) -> None:
-        super().__init__()
-        mean = x.mean(0)
-        self.register_buffer("mean", mean)
-        self.register_buffer("scale", (x - mean).square().mean().sqrt())
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.scale

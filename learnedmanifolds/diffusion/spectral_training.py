@@ -13,6 +13,8 @@ from learnedmanifolds.training.recorded_training import RecordedTraining
 
 # Added to the covariance of a batch, relative to its mean eigenvalue: float32 must factor it.
 _JITTER = 1e-6
+# Edges a component that a batch should have.
+_EDGES = 4
 
 
 class SpectralTraining(RecordedTraining):
@@ -32,6 +34,8 @@ class SpectralTraining(RecordedTraining):
         Edges a step.
     learning_rate, max_steps, seed
         See `RecordedTraining`.
+    count : int
+        m.
     """
 
     _x: Tensor
@@ -46,14 +50,27 @@ class SpectralTraining(RecordedTraining):
         learning_rate: float,
         max_steps: int,
         seed: int,
+        count: int,
     ) -> None:
         super().__init__(network, learning_rate, max_steps, seed)
         self.batch_size = batch_size
+        self._count = count
         # Not in the checkpoints: they are as large as the data. Edges are drawn on the processor.
         self.register_buffer("_x", x, persistent=False)
         self._cumulative = torch.from_numpy(np.cumsum(weights.data))
         self._ends = torch.from_numpy(weights.indptr[1:].astype(np.int64))
         self._columns = torch.from_numpy(weights.indices.astype(np.int64))
+
+    @property
+    def advice(self) -> str:
+        """See `RecordedTraining.advice`; the covariance of a small batch has no stable inverse."""
+        count = self._count
+        if self.batch_size < _EDGES * count:
+            return (
+                f"batch_size={self.batch_size} is small for n_components={count}, of which every "
+                f"batch gives a covariance; make it at least {_EDGES * count}"
+            )
+        return super().advice
 
     def edges(self, step: int) -> tuple[Tensor, Tensor]:
         """Ends of the edges of a step, (batch_size,) each."""

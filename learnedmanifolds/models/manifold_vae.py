@@ -267,10 +267,12 @@ class ManifoldVAE(FittedVAE):
             self._leave(network, units)
             given = given.to(units.dtype)
         self._keep(network, given.to(network.dtype))
-        if self._explained < _COLLAPSED:
+        # Before the divergence has its full weight nothing has collapsed.
+        finished = module.epochs_done > module.warm_epochs
+        if finished and self._explained < _COLLAPSED:
             warnings.warn(
                 f"The decoder explains {max(0.0, self._explained):.1%} of the variance of the data "
-                f"after {len(self.history_['epoch'])} epochs: the training has collapsed, or the "
+                f"after {module.epochs_done} epochs: the training has collapsed, or the "
                 "latent space is none of these data. Try a longer warmup, more max_epochs, a "
                 "smaller learning_rate or another random_state.",
                 stacklevel=2,

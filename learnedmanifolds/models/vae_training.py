@@ -106,7 +106,12 @@ class VAETraining(lightning.LightningModule):
         return math.ceil(len(self._x) / self.batch_size)
 
     @property
-    def _warm_epochs(self) -> int:
+    def epochs_done(self) -> int:
+        """Epochs in the history."""
+        return len(self.history["epoch"])
+
+    @property
+    def warm_epochs(self) -> int:
         """Epochs that are warm-up, in part or as a whole."""
         if self.warmup is not None:
             return self.warmup
@@ -196,7 +201,7 @@ class VAETraining(lightning.LightningModule):
         self.log("held_out", loss, prog_bar=True)
         if loss < self._best[0]:
             self._best = (loss, epoch, copy.deepcopy(self.network.state_dict()))
-        elif epoch - self._best[1] >= self.patience and epoch > self._warm_epochs:
+        elif epoch - self._best[1] >= self.patience and epoch > self.warm_epochs:
             self.trainer.should_stop = True
 
     def on_fit_end(self) -> None:
