@@ -100,7 +100,8 @@ class DiffusionEmbedding(
             # Distances are differences of squares, which lose digits far from the origin.
             self._center = Units.of(data).center.flatten().cpu().numpy()
             flat = flat - self._center
-        distances = DataDistances(flat, self.local_scale, precomputed)
+        scale = None if self.local_scale is None else int(self.local_scale)
+        distances = DataDistances(flat, scale, precomputed)
         self.bandwidth_ = choose_bandwidth(sample_distances(distances), near, cutoff, epsilon)
         self.epsilon_, self.dimension_ = self.bandwidth_.epsilon, self.bandwidth_.dimension
         low, high = self.bandwidth_.linear
@@ -164,7 +165,7 @@ class DiffusionEmbedding(
         self.spectral_gap_ = float(self.gaps_[0])
         self.n_features_in_ = data[0].numel()
         self._shape = tuple(data.shape[1:])
-        scaled = spectrum.functions * values**self.t
+        scaled = spectrum.functions * values ** float(self.t)
         self.embedding_ = as_given(torch.from_numpy(scaled), data)
 
     def _new_data(self, x: ArrayLike) -> tuple[Tensor, Any]:

@@ -122,27 +122,29 @@ class SpectralNet(DiffusionEmbedding):
         units = Units.of(data.cpu())
         points = units.remove(data.cpu())
         with seeded(seed):
-            body = default_encoder(tuple(points.shape[1:]), self.n_components, tuple(self.hidden))
+            body = default_encoder(
+                tuple(points.shape[1:]), int(self.n_components), tuple(self.hidden)
+            )
         network = nn.Sequential(*body)
         module = SpectralTraining(
             network,
             points,
             graph.weights,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            max_steps=self.max_steps,
+            batch_size=int(self.batch_size),
+            learning_rate=float(self.learning_rate),
+            max_steps=int(self.max_steps),
             seed=seed,
-            count=self.n_components,
+            count=int(self.n_components),
         )
         module.run(self.accelerator, self.verbose, self.checkpoint_dir)
         self.history_ = module.history
         features = nn.Sequential(*list(network)[:-1]).eval().requires_grad_(False)
         hidden = _evaluate(features, points).double().numpy()
-        spectrum, offset, weight = _rayleigh_ritz(graph, hidden, self.n_components)
+        spectrum, offset, weight = _rayleigh_ritz(graph, hidden, int(self.n_components))
         self._keep(spectrum, data)
         # Without a draw of weights, which would come from torch's global generator.
         last = nn.utils.skip_init(nn.Linear, *weight.shape, dtype=torch.float64)
-        scaled = torch.from_numpy(weight * spectrum.values**self.t)
+        scaled = torch.from_numpy(weight * spectrum.values ** float(self.t))
         last.weight.data = scaled.mT.contiguous()
         last.bias.data = -torch.from_numpy(offset) @ scaled
         self.network_ = chain(units.remover(), features.double(), last).eval().requires_grad_(False)

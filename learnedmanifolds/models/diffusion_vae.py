@@ -188,9 +188,9 @@ class DiffusionVAE(FittedDiffusionVAE):
             law,
             rule.start,
             noise_std=noise_std,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            max_steps=self.max_steps,
+            batch_size=int(self.batch_size),
+            learning_rate=float(self.learning_rate),
+            max_steps=int(self.max_steps),
             seed=seed,
         )
         module.run(self.accelerator, self.verbose, self.checkpoint_dir)
@@ -258,14 +258,16 @@ class DiffusionVAE(FittedDiffusionVAE):
 
     def _rule_of(self, data: Tensor, psi: Tensor) -> StepRule:
         if self.step == "neighbors":
-            return NeighbourSteps(psi, self.n_neighbors, float(self.alpha), self.regularization)
+            near, ridge = int(self.n_neighbors), float(self.regularization)
+            return NeighbourSteps(psi, near, float(self.alpha), ridge)
         found = self.diffusion_
         flat = data.flatten(1).numpy()
         center = flat.mean(0)
         if isinstance(found, DiffusionMap):
             graph = found.graph_
         else:
-            distances = DataDistances(flat - center, found.local_scale)
+            scale = None if found.local_scale is None else int(found.local_scale)
+            distances = DataDistances(flat - center, scale)
             graph = build_graph(distances, found.epsilon_, found.alpha, found.cutoff)
         return DiffusionSteps(
             graph, center, psi, found.eigenvalues_, int(self.alpha), self.regularization

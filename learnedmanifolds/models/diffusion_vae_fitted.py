@@ -192,7 +192,7 @@ class FittedDiffusionVAE(Framed, BaseEstimator, abc.ABC):
         """Dimension of `immersion_`: ``dim``, or what the diffusion map sees, at least 1."""
         check_is_fitted(self, "network_")
         if self.dim is not None:
-            return self.dim
+            return int(self.dim)
         seen = round(self.diffusion_.dimension_)
         return min(max(1, seen), self._psi.shape[1], self.n_features_in_)
 

@@ -227,16 +227,16 @@ class ManifoldVAE(FittedVAE):
                 train,
                 held_out,
                 batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
+                learning_rate=float(self.learning_rate),
                 warmup=self.warmup,
                 patience=self.patience or 0,
                 cosine=self.max_epochs if self.cosine else None,
                 neighbours=near,
-                continuity_weight=self.continuity_weight,
+                continuity_weight=float(self.continuity_weight),
                 action=self._action_in(units),
-                equivariance_weight=self.equivariance_weight,
+                equivariance_weight=float(self.equivariance_weight),
                 guides=guides if found or not self.spectral_start else None,
-                guide_weight=self.guide_weight,
+                guide_weight=float(self.guide_weight),
                 guide_epochs=min(self.start_epochs, self.max_epochs) // 2 if found else None,
                 binarize=self.binarize,
                 seed=seeds[start],
@@ -297,9 +297,7 @@ class ManifoldVAE(FittedVAE):
             network.encoder = nn.Sequential(units.restorer().float(), network.encoder)
         if self.decoder is not None:
             flat = Units(units.center.flatten(), units.scale)
-            network.decoder = nn.Sequential(
-                network.decoder, nn.Flatten(), flat.remover().float()
-            )
+            network.decoder = nn.Sequential(network.decoder, nn.Flatten(), flat.remover().float())
 
     def _leave(self, network: VAENetwork, units: Units) -> None:
         """Carry a network that was trained in units over to the data themselves."""
@@ -317,9 +315,7 @@ class ManifoldVAE(FittedVAE):
         network.decoder.to(dtype)
         network.log_noise.data = network.log_noise.data.to(dtype) + math.log(units.scale)
 
-    def _new_network(
-        self, train: Tensor, units: Units | None, seed: int, anew: bool
-    ) -> VAENetwork:
+    def _new_network(self, train: Tensor, units: Units | None, seed: int, anew: bool) -> VAENetwork:
         """Networks to train; ``anew`` draws the weights of given modules too."""
         latent, shape, hidden = self.latent, tuple(train.shape[1:]), tuple(self.hidden)
         with seeded(seed):
