@@ -79,7 +79,7 @@ def _stack(rows: Sequence[Any], name: str) -> torch.Tensor:
 
 
 def _nullable(value: object, array: np.ndarray) -> np.ndarray:
-    """Numbers of a pandas object whose dtypes know missing values, which become NaN; others as they are."""
+    """Numbers of a pandas object whose dtypes know missing values, as NaN; other objects unchanged."""
     dtypes = getattr(value, "dtypes", None)
     to_numpy = getattr(value, "to_numpy", None)
     if dtypes is None or to_numpy is None:

@@ -31,7 +31,11 @@ _DOUBLE_SLACK = 1e-6
 
 
 class DiffusionEmbedding(
-    Framed, TransformerMixin, BaseEstimator, abc.ABC, auto_wrap_output_keys=None
+    Framed,
+    TransformerMixin,
+    BaseEstimator,
+    abc.ABC,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]
 ):
     """Coordinates psi_i = lambda_i^t f_i of data, from the spectrum of a random walk on them."""
 

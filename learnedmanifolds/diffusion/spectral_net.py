@@ -134,7 +134,6 @@ class SpectralNet(DiffusionEmbedding):
             learning_rate=float(self.learning_rate),
             max_steps=int(self.max_steps),
             seed=seed,
-            count=int(self.n_components),
         )
         module.run(self.accelerator, self.verbose, self.checkpoint_dir)
         self.history_ = module.history

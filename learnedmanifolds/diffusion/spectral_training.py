@@ -34,8 +34,6 @@ class SpectralTraining(RecordedTraining):
         Edges a step.
     learning_rate, max_steps, seed
         See `RecordedTraining`.
-    count : int
-        m.
     """
 
     _x: Tensor
@@ -50,11 +48,10 @@ class SpectralTraining(RecordedTraining):
         learning_rate: float,
         max_steps: int,
         seed: int,
-        count: int,
     ) -> None:
         super().__init__(network, learning_rate, max_steps, seed)
         self.batch_size = batch_size
-        self._count = count
+        self._count = 0
         # Not in the checkpoints: they are as large as the data. Edges are drawn on the processor.
         self.register_buffer("_x", x, persistent=False)
         self._cumulative = torch.from_numpy(np.cumsum(weights.data))
@@ -84,6 +81,7 @@ class SpectralTraining(RecordedTraining):
         first, second = self.edges(self.global_step)
         picked = torch.cat([first, second]).to(self._x.device)
         f = orthonormalize(self.network(self._x[picked]))
+        self._count = f.shape[1]
         near, far = f.split(len(first))
         return self.record((near - far).square().sum(1).mean() / 2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any, Self
 
 import numpy as np
@@ -14,18 +15,21 @@ from learnedmanifolds._check import one_of
 _KINDS = ("default", "pandas")
 
 
-class Framed:
+class Framed(abc.ABC):  # noqa: B024
     """What an estimator does with DataFrames.
 
     `fit` records the names of the columns as ``feature_names_in_``, where there are such names, and
     later data in a table must have the same ones in the same order; arrays have none and are taken as
     they come. `transform` gives a DataFrame after ``set_output(transform="pandas")``.
 
-    A subclass gives `_n_outputs`, the numbers that `transform` gives a point.
     """
 
     feature_names_in_: np.ndarray
-    _n_outputs: int
+
+    @property
+    @abc.abstractmethod
+    def _n_outputs(self) -> int:
+        """Numbers that `transform` gives a point."""
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Choose what `transform` gives: "default", tensors, or "pandas"; None changes nothing.

@@ -56,8 +56,9 @@ class Units:
         parts = x.split(_ROWS)
         center = sum((part.double().sum(0) for part in parts), torch.zeros_like(x[0]).double())
         center = center / len(x)
-        square = sum(float((part.double() - center).square().sum()) for part in parts)
-        scale = math.sqrt(square / x.numel())
+        reach = max(float((part.double() - center).abs().max()) for part in parts) or 1.0
+        square = sum(float(((part.double() - center) / reach).square().sum()) for part in parts)
+        scale = reach * math.sqrt(square / x.numel())
         if scale <= 16 * torch.finfo(torch.float64).eps * size:
             scale = 1.0
         elif scale < _LEAST_SIZE:
@@ -69,7 +70,7 @@ class Units:
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which such data have their places and squares: float32, or float64 where that is too coarse."""
+        """Float32, or float64 where places or squares of such data need it."""
         far = float(self.center.abs().max()) > _FARTHEST * self.scale
         fits = _SMALLEST < self.scale < _LARGEST and not far
         return torch.float32 if fits else torch.float64
