@@ -187,10 +187,10 @@ def as_given(value: Tensor, data: Tensor) -> Tensor:
 
 
 def _slack(distances: Tensor) -> float:
-    """Share of the largest distance by which rounding may be off: distances come from squares."""
-    if not distances.is_floating_point():
+    """Share of the largest distance by which rounding may be off: as squares lose digits in float32."""
+    if distances.dtype == torch.float64 or not distances.is_floating_point():
         return _DOUBLE_SLACK
-    return max(_DOUBLE_SLACK, 4 * torch.finfo(distances.dtype).eps ** 0.5)
+    return 4 * max(torch.finfo(torch.float32).eps ** 0.5, torch.finfo(distances.dtype).eps)
 
 
 def _require_distances(distances: np.ndarray, slack: float) -> None:
