@@ -159,6 +159,16 @@ def test_learned_start_in_any_place():
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
+def test_selection_in_any_place():
+    """Far data keep their digits on the way; likelihoods are those of float64 and of float32 draws."""
+    options = {"hidden": (16,), "max_epochs": 8, "batch_size": 32, "learning_rate": 5e-3, "n": 50}
+    home, away = (lm.select(x, [Circle()], **options).best for x in (circle(), circle() + 1e6))
+    assert away.log_likelihood == pytest.approx(home.log_likelihood, abs=0.1)
+    images = (circle(40) > 0).repeat(1, 3)
+    found = lm.select(images, [Circle()], likelihood="bernoulli", **options)
+    assert found.best.log_likelihood < 0
+
+
 # Of data in tables.
 
 

@@ -41,6 +41,9 @@ class ManifoldVAE(FittedVAE):
     The posterior and the prior live on Z, so that the latent space has the topology of the data,
     and the decoder's image of Z is a manifold like any atlas: `immersion_`.
 
+    Data may be anywhere and in any units: with a Gaussian likelihood they are trained on centred and
+    over one scale of all entries, and everything that the fitted model takes and gives is in theirs.
+
     Parameters
     ----------
     latent : LatentSpace
@@ -52,7 +55,9 @@ class ManifoldVAE(FittedVAE):
         for images whose sides are multiples of 4 from 16 on.
     decoder : nn.Module, optional
         (N, m) -> (N, *ambient_shape), m the entries of a latent point: the mean of a Gaussian or the
-        logits of a Bernoulli likelihood. Given modules are copied, then trained.
+        logits of a Bernoulli likelihood. Given modules are copied, then trained; they see and make
+        the data as they are, which may be trained already or end in the data's box, so that data far
+        from 0 or from unit scale are theirs to cope with.
     hidden : tuple of int
         Widths of the default networks' dense layers, from the data inward.
     fourier_scale : float, optional
@@ -105,8 +110,11 @@ class ManifoldVAE(FittedVAE):
     Attributes
     ----------
     network_ : VAENetwork
+        In the units of the data: float32, or float64 where float32 is too coarse for them (farther
+        from the origin than 16 times their spread, or a spread beyond 1e-12 to 1e12). Data go in and
+        come out in that dtype.
     immersion_ : Immersion
-        The learned manifold, float32.
+        The learned manifold, in the dtype of `network_`.
     history_ : dict
         Epochs, losses in nats a data point, and held-out losses.
     n_features_in_ : int
