@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from learnedmanifolds._convert import ArrayLike, Shape, describe, fits, to_dtype, to_tensor
@@ -107,7 +108,10 @@ def floating_dtype(value: object, name: str = "dtype") -> torch.dtype:
 
 
 def positive(value: object, name: str) -> float:
-    """Check a finite real number greater than 0; `TypeError` or `ValueError` if it is not."""
+    """Check a finite real number greater than 0; `TypeError` or `ValueError` if it is not.
+
+    Arrays and tensors of no dimensions are the number that they hold, here and in the checks below.
+    """
     number = _real(value, name, "a positive finite number")
     if number <= 0:
         raise ValueError(f"{name} must be a positive finite number, got {value}")
@@ -132,11 +136,12 @@ def integer(value: object, name: str, *, minimum: int | None = None) -> int:
     ValueError
         If it is less than `minimum`.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    number = _scalar(value)
+    if isinstance(number, bool) or not isinstance(number, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-    if minimum is not None and value < minimum:
+    if minimum is not None and number < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {value}")
-    return int(value)
+    return int(number)
 
 
 def widths(value: object, name: str, *, allow_empty: bool = False) -> tuple[int, ...]:
@@ -221,7 +226,7 @@ def generator(
         return source
     if integer(seed, name, minimum=0) > MAX_SEED:
         raise ValueError(f"{name} must be at most 2**63 - 1, got {seed}")
-    return source.manual_seed(int(seed))
+    return source.manual_seed(integer(seed, name))
 
 
 def as_path(value: object, name: str = "path") -> Path:
@@ -233,11 +238,19 @@ def as_path(value: object, name: str = "path") -> Path:
 
 
 def _real(value: object, name: str, expected: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    number = _scalar(value)
+    if isinstance(number, bool) or not isinstance(number, numbers.Real):
         raise TypeError(f"{name} must be {expected}, got {type(value).__name__}")
-    if not math.isfinite(value):
+    if not math.isfinite(number):
         raise ValueError(f"{name} must be {expected}, got {value}")
-    return float(value)
+    return float(number)
+
+
+def _scalar(value: object) -> object:
+    """The number in an array or a tensor of no dimensions; what is neither, as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().item() if value.ndim == 0 else value
+    return value.item() if isinstance(value, np.ndarray | np.generic) and value.ndim == 0 else value
 
 
 def _require_finite(tensor: torch.Tensor, name: str) -> None:

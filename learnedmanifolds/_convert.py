@@ -29,6 +29,8 @@ def to_tensor(value: ArrayLike, name: str) -> torch.Tensor:
         raise ValueError(
             f"{name} must be a rectangular array, got rows of several sizes"
         ) from error
+    if array.dtype == object:
+        array = _nullable(value, array)
     if array.dtype.kind not in "biufc":
         kind = type(value).__name__
         raise TypeError(f"{name} must be an array of numbers, got {kind} of dtype {array.dtype}")
@@ -74,6 +76,19 @@ def _stack(rows: Sequence[Any], name: str) -> torch.Tensor:
         return torch.stack([torch.as_tensor(row) for row in rows])
     except (TypeError, RuntimeError, ValueError) as error:
         raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from error
+
+
+def _nullable(value: object, array: np.ndarray) -> np.ndarray:
+    """Numbers of a pandas object whose dtypes know missing values, as NaN; other objects unchanged."""
+    dtypes = getattr(value, "dtypes", None)
+    to_numpy = getattr(value, "to_numpy", None)
+    if dtypes is None or to_numpy is None:
+        return array
+    kinds = {getattr(d, "kind", "O") for d in np.atleast_1d(np.asarray(dtypes, dtype=object))}
+    if not kinds <= set("iuf"):
+        return array
+    whole = kinds <= set("iu") and not bool(np.any(value.isna()))  # type: ignore[attr-defined]
+    return np.asarray(to_numpy(dtype=np.int64 if whole else np.float64, na_value=np.nan))
 
 
 def _rank(dtype: torch.dtype) -> int:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -229,3 +230,50 @@ def test_widths():
     ):
         with pytest.raises(error, match=message):
             widths(value, "hidden")
+
+
+@pytest.mark.parametrize("wrap", [torch.tensor, np.array, np.float64])
+def test_arrays_of_no_dimensions_are_numbers(wrap):
+    assert positive(wrap(0.5), "x") == non_negative(wrap(0.5), "x") == 0.5
+    assert type(positive(wrap(0.5), "x")) is float
+    with pytest.raises(ValueError, match="x must be a positive finite number"):
+        positive(wrap(-0.5), "x")
+    with pytest.raises(TypeError, match="x must be an integer"):
+        integer(wrap(3.0), "x")
+
+
+@pytest.mark.parametrize("wrap", [torch.tensor, np.array, np.int8])
+def test_integers_in_arrays_of_no_dimensions(wrap):
+    assert integer(wrap(3), "x", minimum=3) == 3
+    assert type(integer(wrap(3), "x")) is int
+    draws = (torch.rand(3, generator=generator(seed)) for seed in (wrap(3), 3))
+    assert torch.equal(*draws)
+
+
+@pytest.mark.parametrize("value", [torch.tensor(True), np.bool_(True), torch.ones(1), np.ones(1)])
+def test_truth_values_and_lists_are_no_numbers(value):
+    for check in (positive, integer):
+        with pytest.raises(TypeError, match="x must be"):
+            check(value, "x")
+
+
+FRAME = pd.DataFrame({"a": [1, 2], "b": [0.5, 3.0]})
+
+
+def test_nullable_columns_are_numbers():
+    assert as_tensor(FRAME.convert_dtypes(), "x").tolist() == [[1, 0.5], [2, 3]]
+    whole = as_tensor(FRAME[["a"]].convert_dtypes(), "x")
+    assert whole.dtype == torch.int64 and whole.tolist() == [[1], [2]]
+    assert as_tensor(FRAME["a"].astype("Int8"), "x").tolist() == [1, 2]
+
+
+def test_missing_values_are_not_finite():
+    for frame in (FRAME.astype("Float64"), FRAME[["a"]].astype("Int64")):
+        with pytest.raises(ValueError, match="x must be finite, got 1 NaN"):
+            as_tensor(frame.mask(FRAME["a"] == 2).iloc[:, :1], "x")
+
+
+@pytest.mark.parametrize("column", [["p", "q"], pd.array([True, False], dtype="boolean")])
+def test_columns_of_no_numbers(column):
+    with pytest.raises(TypeError, match="x must be an array of numbers, got DataFrame"):
+        as_tensor(FRAME.assign(c=column), "x")

@@ -223,7 +223,9 @@ class Atlas:
         coords, error = self.claims(flat)
         depth = 1 - coords.abs().amax(-1)
         rounding = _ROUNDING * torch.finfo(flat.dtype).eps ** 0.75
-        same = error <= rounding * (self.half_diagonal + flat.norm(dim=-1))
+        # In small units the tolerance is less than the rounding of far points.
+        size = self.half_diagonal + flat.norm(dim=-1)
+        same = error <= (rounding * size).clamp(max=self.tolerance)
         score = torch.where(same & (depth >= -rounding), depth, -torch.inf)
         chart = score.argmax(0)
         found = coords[chart, torch.arange(len(flat), device=flat.device)].clamp(-1, 1)

@@ -144,7 +144,7 @@ def _in_gaps(x: Tensor, missed: Tensor) -> float:
 
 def _neighbours(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """Distances (M,) to the nearest other points of x (N, n), and which those are."""
-    found = []
+    found, x = [], x - x.mean(0)
     for part in index.split(max(1, _AT_ONCE // len(x))):
         gap = torch.cdist(x[part], x)
         gap[torch.arange(len(part), device=x.device), part] = torch.inf
@@ -161,6 +161,8 @@ def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...]]:
     for k in range(manifold.n_charts):
         local = LocalGeometry(manifold, t, k)
         conditions.append(local.condition_number)
-        near = torch.cdist(local.point, local.point) < 2 * manifold.noise_std
+        # Distances are differences of squares, which lose digits far from the origin.
+        points = local.point - local.point.mean(0)
+        near = torch.cdist(points, points) < 2 * manifold.noise_std
         folded.append(float((near & far).any(-1).double().mean()))
     return torch.cat(conditions), tuple(folded)

@@ -72,7 +72,9 @@ class Anchors:
         return rows, torch.cat([anchor for _, anchor in found])
 
     def _basins(self, x: Tensor, error: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        square = torch.cdist(x, self.points).square()
+        # Distances are made of products, which cancel far from the origin.
+        middle = self.points.mean(0)
+        square = torch.cdist(x - middle, self.points - middle).square()
         mean, lowest = torch.zeros_like(square), torch.ones_like(square, dtype=torch.bool)
         for near in self.around.T:
             other = square[:, near]

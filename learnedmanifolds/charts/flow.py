@@ -105,6 +105,12 @@ class FlowCharts(LearnedCharts):
         self.frame.copy_(frames)
         self.radius.copy_(radius.view(-1, 1, 1))
 
+    @torch.no_grad()
+    def carry(self, center: Tensor, scale: float) -> None:
+        """See `LearnedCharts.carry`."""
+        self.center.copy_(center + scale * self.center.to(center))
+        self.radius *= scale
+
     def _placement(self, chart: int | None) -> tuple[Tensor, Tensor, Tensor]:
         if chart is None:
             return self.center, self.frame, self.radius

@@ -171,6 +171,12 @@ class ImageCharts(LearnedCharts):
         self.scale.copy_((radius / (self.gain * 2**self.levels)).view(-1, 1, 1))
         self.reflectors.copy_(_reflectors(frames))
 
+    @torch.no_grad()
+    def carry(self, center: Tensor, scale: float) -> None:
+        """See `LearnedCharts.carry`."""
+        self.center.copy_(center + scale * self.center.to(center))
+        self.scale *= scale
+
     def _to_coarse(self, images: Tensor) -> Tensor:
         """Averages of the pixels of each coarse one, (..., C, H, W) -> (..., m)."""
         pooled = torch.nn.functional.avg_pool2d(images.flatten(0, -4), 2**self.levels)

@@ -96,7 +96,10 @@ class ImmersedCharts(Charts):
     def _nearest(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Charts (N,) and coordinates (N, d) of nearest points."""
         guess = self.encoder(x.unflatten(-1, self.ambient_shape))
-        gap = torch.cdist(x, self.anchor_points)
+        # Distances are differences of squares, which lose digits far from the origin.
+        middle = self.anchor_points.mean(0)
+        extent = (self.anchor_points - middle).norm(dim=-1).amax()
+        gap = torch.cdist(x - middle, self.anchor_points - middle)
         near = gap.argmin(-1)
         miss = (self.immerse(guess) - x).norm(dim=-1)
         worse = ~(miss <= (self.anchor_points[near] - x).norm(dim=-1))
@@ -104,8 +107,7 @@ class ImmersedCharts(Charts):
             torch.where(worse.unsqueeze(-1), self.anchors[near], guess), x
         )
         rounding = _ROUNDING * torch.finfo(x.dtype).eps ** 0.75
-        size = self.anchor_points.norm(dim=-1).amax()
-        left = error > rounding * (size + x.norm(dim=-1))
+        left = error > rounding * (extent + x.norm(dim=-1))
         left = (left & error.isfinite()).nonzero().squeeze(-1)
         spread = Anchors(self.anchor_points, self.around, self.dim)
         row, anchor = spread.basins(x[left], error[left], _BASINS)

@@ -63,6 +63,10 @@ class LearnedCharts(Charts):
     def push_base(self, rows: Tensor, rule: JetRule, chart: int | None) -> Tensor:
         """Jet rows (..., R, N, d) carried through D, (..., R, N, n)."""
 
+    @abc.abstractmethod
+    def carry(self, center: Tensor, scale: float) -> None:
+        """Become the charts of center + scale * x, with center (n,); the coordinates stay."""
+
     def _box(self, chart: int | None) -> tuple[Tensor, Tensor]:
         if chart is None:
             return self.middle, self.half_width

@@ -59,7 +59,8 @@ def read_points(path: str | Path) -> torch.Tensor:
     """Read points (N, n) from a .npy, .npz (one array, or one named ``x``) or .csv file.
 
     A .csv file holds one point a line, numbers separated by commas; a first line that is no
-    numbers is taken as a header.
+    numbers is taken as a header. A first column without a name in the header is the index that
+    pandas writes, and no coordinate.
 
     Raises
     ------
@@ -81,17 +82,27 @@ def read_points(path: str | Path) -> torch.Tensor:
 def _read(file: Path) -> np.ndarray:
     kind = file.suffix.lower()
     if kind == ".csv":
-        with file.open() as lines:
-            first = lines.readline()
-        try:
-            [float(part) for part in first.split(",")]
-            skip = 0
-        except ValueError:
+        # Spreadsheets begin a file with a byte-order mark.
+        with file.open(encoding="utf-8-sig") as lines:
+            first = [part.strip().strip('"') for part in lines.readline().split(",")]
+        skip, columns = 0, None
+        if not all(map(_is_number, first)):
             skip = 1
-        return np.loadtxt(file, delimiter=",", ndmin=2, skiprows=skip)
+            columns = range(1, len(first)) if first[0] == "" and len(first) > 1 else None
+        return np.loadtxt(
+            file, delimiter=",", ndmin=2, skiprows=skip, usecols=columns, encoding="utf-8-sig"
+        )
     if kind in (".npy", ".npz"):
         return _from_numpy(file)
     raise ValueError(f"expected .npy, .npz or .csv, got {kind!r}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _from_numpy(file: Path, key: str | None = None) -> np.ndarray:

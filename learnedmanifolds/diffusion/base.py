@@ -18,6 +18,8 @@ from learnedmanifolds.diffusion.figures import draw
 from learnedmanifolds.diffusion.graph import KernelGraph, build_graph
 from learnedmanifolds.diffusion.neighbors import DataDistances
 from learnedmanifolds.diffusion.spectrum import Spectrum
+from learnedmanifolds.training.frames import Framed
+from learnedmanifolds.training.units import Units
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,9 +27,16 @@ if TYPE_CHECKING:
 # Entries of the sparse kernel: 200 MB, and a few times that while it is made.
 _ENTRIES = 2**24
 _ROWS = 1024
+_DOUBLE_SLACK = 1e-6
 
 
-class DiffusionEmbedding(TransformerMixin, BaseEstimator, abc.ABC):
+class DiffusionEmbedding(
+    Framed,
+    TransformerMixin,
+    BaseEstimator,
+    abc.ABC,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]
+):
     """Coordinates psi_i = lambda_i^t f_i of data, from the spectrum of a random walk on them."""
 
     n_components: int
@@ -43,12 +52,22 @@ class DiffusionEmbedding(TransformerMixin, BaseEstimator, abc.ABC):
         """Find the eigenfunctions from data (N, *ambient_shape)."""
 
     @abc.abstractmethod
+    def coordinates(self, x: ArrayLike) -> Tensor:
+        """Coordinates (M, n_components) of data (M, *ambient_shape), a tensor always."""
+
     def transform(self, x: ArrayLike) -> Tensor:
-        """Coordinates (M, n_components) of data (M, *ambient_shape)."""
+        """`coordinates` of data; a DataFrame after ``set_output(transform="pandas")``."""
+        values: Tensor = self._as_asked(self.coordinates(x), x)
+        return values
 
     def fit_transform(self, x: ArrayLike, y: None = None) -> Tensor:
         """Fit, and return `embedding_`, the coordinates of the data, (N, n_components)."""
-        return self.fit(x).embedding_
+        values: Tensor = self._as_asked(self.fit(x).embedding_, x)
+        return values
+
+    @property
+    def _n_outputs(self) -> int:
+        return self.embedding_.shape[1]
 
     def plot(self, color: ArrayLike | None = None) -> Figure:
         """The first two coordinates, the spectrum with its widest gap, and the choice of epsilon.
@@ -74,14 +93,19 @@ class DiffusionEmbedding(TransformerMixin, BaseEstimator, abc.ABC):
         if data.ndim < 2:
             raise ValueError(f"x must have shape (N, *ambient_shape), got {tuple(data.shape)}.")
         near, cutoff, epsilon, alpha = self._check_parameters(len(data))
+        self._take_names(x)
         flat = data.cpu().double().flatten(1).numpy()
         if precomputed:
-            _require_distances(flat)
+            _require_distances(flat, _slack(data))
+            # What rounding left: one distance in both directions.
+            flat = (flat + flat.T) / 2
+            np.fill_diagonal(flat, 0.0)
         else:
             # Distances are differences of squares, which lose digits far from the origin.
-            self._center = flat.mean(0)
+            self._center = Units.of(data).center.flatten().cpu().numpy()
             flat = flat - self._center
-        distances = DataDistances(flat, self.local_scale, precomputed)
+        scale = None if self.local_scale is None else int(self.local_scale)
+        distances = DataDistances(flat, scale, precomputed)
         self.bandwidth_ = choose_bandwidth(sample_distances(distances), near, cutoff, epsilon)
         self.epsilon_, self.dimension_ = self.bandwidth_.epsilon, self.bandwidth_.dimension
         low, high = self.bandwidth_.linear
@@ -145,12 +169,13 @@ class DiffusionEmbedding(TransformerMixin, BaseEstimator, abc.ABC):
         self.spectral_gap_ = float(self.gaps_[0])
         self.n_features_in_ = data[0].numel()
         self._shape = tuple(data.shape[1:])
-        scaled = spectrum.functions * values**self.t
+        scaled = spectrum.functions * values ** float(self.t)
         self.embedding_ = as_given(torch.from_numpy(scaled), data)
 
     def _new_data(self, x: ArrayLike) -> tuple[Tensor, Any]:
         """Check data for `transform`; return them as given, and flat, float64, (M, n)."""
         check_is_fitted(self)
+        self._check_names(x)
         data = as_tensor(x, "x", shape=(None, *self._shape)).detach()
         return data, data.cpu().double().flatten(1).numpy()
 
@@ -161,13 +186,20 @@ def as_given(value: Tensor, data: Tensor) -> Tensor:
     return value.to(dtype=dtype, device=data.device)
 
 
-def _require_distances(distances: np.ndarray) -> None:
+def _slack(distances: Tensor) -> float:
+    """Share of the largest distance by which rounding may be off: as squares lose digits in float32."""
+    if distances.dtype == torch.float64 or not distances.is_floating_point():
+        return _DOUBLE_SLACK
+    return 4 * max(torch.finfo(torch.float32).eps ** 0.5, torch.finfo(distances.dtype).eps)
+
+
+def _require_distances(distances: np.ndarray, slack: float) -> None:
     size = len(distances)
     if distances.shape != (size, size):
         raise ValueError(
             f"x must be a matrix (N, N) of distances for metric='precomputed', got {distances.shape}."
         )
-    slack = 1e-6 * float(np.abs(distances).max())
+    slack *= float(np.abs(distances).max())
     if distances.min() < 0:
         raise ValueError(f"x must hold distances of at least 0, got {distances.min():.4g}.")
     if float(np.abs(np.diagonal(distances)).max()) > slack:

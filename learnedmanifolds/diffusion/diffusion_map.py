@@ -123,12 +123,12 @@ class DiffusionMap(DiffusionEmbedding):
         """
         precomputed = one_of(self.metric, "metric", ("euclidean", "precomputed")) == "precomputed"
         data, self.graph_ = self._graph_of(x, precomputed)
-        spectrum = leading(self.graph_, self.n_components)
+        spectrum = leading(self.graph_, int(self.n_components))
         self._keep(spectrum, data)
         self._functions = spectrum.functions
         return self
 
-    def transform(self, x: ArrayLike) -> Tensor:
+    def coordinates(self, x: ArrayLike) -> Tensor:
         """Coordinates of new points, by the Nystrom extension f(x) = sum_j p(x, x_j) f(x_j) / lambda.
 
         At the data of `fit` it is `embedding_`. Far from all data, where p goes to the nearest point
@@ -159,4 +159,6 @@ class DiffusionMap(DiffusionEmbedding):
         if not len(flat):
             return as_given(torch.zeros(0, len(values), dtype=torch.float64), data)
         extended = self.graph_.transition(flat) @ self._functions
-        return as_given(torch.from_numpy(np.asarray(extended * values ** (self.t - 1.0))), data)
+        return as_given(
+            torch.from_numpy(np.asarray(extended * values ** (float(self.t) - 1.0))), data
+        )

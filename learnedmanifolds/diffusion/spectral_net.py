@@ -111,39 +111,43 @@ class SpectralNet(TrainedEstimator, DiffusionEmbedding):
         # The models' package may import this one.
         from learnedmanifolds.diffusion.spectral_training import SpectralTraining
         from learnedmanifolds.training.networks import default_encoder
+        from learnedmanifolds.training.units import Units, chain
 
         self._check_training()
         data, graph = self._graph_of(x)
-        points = data.cpu().float()
         (seed,) = self._start(1, data)
+        units = Units.of(data.cpu())
+        points = units.remove(data.cpu())
         with seeded(seed):
-            body = default_encoder(tuple(points.shape[1:]), self.n_components, tuple(self.hidden))
-        network = nn.Sequential(_Standardize(points), *body)
+            body = default_encoder(
+                tuple(points.shape[1:]), int(self.n_components), tuple(self.hidden)
+            )
+        network = nn.Sequential(*body)
         module = SpectralTraining(
             network,
             points,
             graph.weights,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            max_steps=self.max_steps,
+            batch_size=int(self.batch_size),
+            learning_rate=float(self.learning_rate),
+            max_steps=int(self.max_steps),
             seed=seed,
         )
         self._run(module, self.max_steps, self.checkpoint_dir)
         self.history_ = module.history
         features = nn.Sequential(*list(network)[:-1]).eval().requires_grad_(False)
         hidden = _evaluate(features, points).double().numpy()
-        spectrum, offset, weight = _rayleigh_ritz(graph, hidden, self.n_components)
+        spectrum, offset, weight = _rayleigh_ritz(graph, hidden, int(self.n_components))
         self._keep(spectrum, data)
         # Without a draw of weights, which would come from torch's global generator.
         last = nn.utils.skip_init(nn.Linear, *weight.shape, dtype=torch.float64)
-        scaled = torch.from_numpy(weight * spectrum.values**self.t)
+        scaled = torch.from_numpy(weight * spectrum.values ** float(self.t))
         last.weight.data = scaled.mT.contiguous()
         last.bias.data = -torch.from_numpy(offset) @ scaled
-        self.network_ = nn.Sequential(*features.double(), last).eval().requires_grad_(False)
-        self.embedding_ = self.transform(data)
+        self.network_ = chain(units.remover(), features.double(), last).eval().requires_grad_(False)
+        self.embedding_ = self.coordinates(data)
         return self
 
-    def transform(self, x: ArrayLike) -> Tensor:
+    def coordinates(self, x: ArrayLike) -> Tensor:
         """Coordinates (M, n_components) of data (M, *ambient_shape), in their dtype.
 
         Raises
@@ -169,16 +173,10 @@ class SpectralNet(TrainedEstimator, DiffusionEmbedding):
 
 
 class _Standardize(nn.Module):
-    """Data minus their mean, over one scale of all entries, so that distances keep their ratios."""
+    """Data minus their mean, over one scale of all entries; of networks in old pickles."""
 
     mean: Tensor
     scale: Tensor
-
-    def __init__(self, x: Tensor) -> None:
-        super().__init__()
-        mean = x.mean(0)
-        self.register_buffer("mean", mean)
-        self.register_buffer("scale", (x - mean).square().mean().sqrt())
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.scale

@@ -13,6 +13,8 @@ from learnedmanifolds.training.recorded_training import RecordedTraining
 
 # Added to the covariance of a batch, relative to its mean eigenvalue: float32 must factor it.
 _JITTER = 1e-6
+# Edges a component that a batch should have.
+_EDGES = 4
 
 
 class SpectralTraining(RecordedTraining):
@@ -49,6 +51,7 @@ class SpectralTraining(RecordedTraining):
     ) -> None:
         super().__init__(network, learning_rate, max_steps, seed)
         self.batch_size = batch_size
+        self._count = 0
         # Not in the checkpoints: they are as large as the data. Edges are drawn on the processor.
         self.register_buffer("_x", x, persistent=False)
         self._cumulative = torch.from_numpy(np.cumsum(weights.data))
@@ -58,6 +61,17 @@ class SpectralTraining(RecordedTraining):
     def example(self) -> None:
         """See `RecordedTraining.example`."""
         self.network(self._x[: 2 * self.batch_size])
+
+    @property
+    def advice(self) -> str:
+        """See `RecordedTraining.advice`; the covariance of a small batch has no stable inverse."""
+        count = self._count
+        if self.batch_size < _EDGES * count:
+            return (
+                f"batch_size={self.batch_size} is small for n_components={count}, of which every "
+                f"batch gives a covariance; make it at least {_EDGES * count}"
+            )
+        return super().advice
 
     def edges(self, step: int) -> tuple[Tensor, Tensor]:
         """Ends of the edges of a step, (batch_size,) each."""
@@ -71,6 +85,7 @@ class SpectralTraining(RecordedTraining):
         first, second = self.edges(self.global_step)
         picked = torch.cat([first, second]).to(self._x.device)
         f = orthonormalize(self.network(self._x[picked]))
+        self._count = f.shape[1]
         near, far = f.split(len(first))
         return self.record((near - far).square().sum(1).mean() / 2)
 

@@ -18,6 +18,7 @@ FLAT = 0.1
 """Relative error of its coordinates' distances up to which a cell counts as a disc."""
 
 _EDGE = 0.9
+_LEAST_EDGE = 1e-3
 _TRIES = 30
 _SEARCHES = 16
 _MOVES = 320
@@ -61,7 +62,7 @@ class Cells(NamedTuple):
         centers, frames = [], []
         for member, coords in zip(self.members, self.coords, strict=True):
             y, x = coords[member], self.nodes[member]
-            near = y.norm(dim=-1).topk(max(2, min(len(y), len(y) // 4 + 4)), largest=False).indices
+            near = y.norm(dim=-1).topk(min(len(y), len(y) // 4 + 4), largest=False).indices
             x, y = x[near], y[near]
             u, _, v = torch.linalg.svd((x - x.mean(0)).mT @ (y - y.mean(0)), full_matrices=full)
             d = y.shape[-1]
@@ -92,6 +93,9 @@ def disc_cells(
     from sklearn.neighbors import kneighbors_graph
 
     pick = torch.randperm(len(x), generator=generator)[:n_nodes].to(x.device)
+    # Copies of a point would have none but each other as neighbours.
+    first = np.sort(np.unique(x[pick].cpu().numpy(), axis=0, return_index=True)[1])
+    pick = pick[torch.from_numpy(first).to(pick.device)]
     nodes = x[pick].double().cpu()
     graph = kneighbors_graph(nodes.numpy(), min(n_neighbours, len(nodes) - 1), mode="distance")
     graph = graph.maximum(graph.T)
@@ -106,9 +110,10 @@ def disc_cells(
         t = y / spread
         # From the ball to the box, so that its corners are on the data too.
         t = t * (t.norm(dim=-1) / t.abs().amax(-1).clamp(min=1e-9)).unsqueeze(-1)
-        edge = t.abs().amax(-1).quantile(0.95)
+        edge = t.abs().amax(-1).quantile(0.95).clamp(min=_LEAST_EDGE)
         coords[k, own] = (_EDGE * t / edge).clamp(-1, 1).float()
-        radius[k] = spread.mean() * edge / _EDGE
+        # A cell of one point has no size of its own.
+        radius[k] = max(float(spread.mean() * edge / _EDGE), _LEAST_EDGE * float(paths.max()))
     node = nearest_center(x, nodes.to(x))
     return Cells(nodes.to(x), paths.to(x), members.to(x.device), coords.to(x), radius.to(x), node)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -19,18 +20,19 @@ from learnedmanifolds.diffusion.neighbors import DataDistances
 from learnedmanifolds.models.diffusion_vae_fitted import FittedDiffusionVAE
 from learnedmanifolds.models.diffusion_vae_network import (
     DiffusionVAENetwork,
-    data_spread,
     local_scale,
     nearly_linear_decoder,
 )
 from learnedmanifolds.models.diffusion_vae_steps import (
     DiffusionSteps,
     NeighbourSteps,
+    StepLaw,
     StepRule,
     mean_variance,
 )
 from learnedmanifolds.models.diffusion_vae_training import DiffusionVAETraining, nearest_other
 from learnedmanifolds.training.estimator import TrainedEstimator
+from learnedmanifolds.training.units import Units
 
 _COMPONENTS = 8
 
@@ -68,8 +70,9 @@ class DiffusionVAE(TrainedEstimator, FittedDiffusionVAE):
     regularization : float
         What is added to the diagonal of S, over its mean; S is singular without.
     decoder : nn.Module, optional
-        Coordinates of unit variance (N, D) -> (N, *ambient_shape); copied, then trained. By
-        default dense layers, or convolutions for images, beside a linear map.
+        Coordinates of unit variance (N, D) -> (N, *ambient_shape), in the units of the data; copied,
+        then trained. By default dense layers, or convolutions for images, beside a linear map, which
+        work in units in which the data are centred and of unit scale.
     hidden : tuple of int
         Widths of the layers of the network of C and of the default decoder.
     noise_std : float, optional
@@ -88,8 +91,10 @@ class DiffusionVAE(TrainedEstimator, FittedDiffusionVAE):
     ----------
     diffusion_ : DiffusionMap or SpectralNet
     network_ : DiffusionVAENetwork
+        In the units of the data: float32, or float64 where float32 is too coarse for them, see
+        `Units.dtype`. Everything that the model gives is of that dtype.
     immersion_ : Atlas
-        The image of the diffusion embedding under the decoder, float32.
+        The image of the diffusion embedding under the decoder, in the dtype of `network_`.
     scale_ : float
         psi over the coordinates of ``diffusion_``.
     noise_std_ : float
@@ -158,31 +163,40 @@ class DiffusionVAE(TrainedEstimator, FittedDiffusionVAE):
         """
         data = self._check(x)
         (seed,) = self._start(1, data)
-        train = data.float()
+        self._take_names(x)
+        units = Units.of(data)
+        train = units.remove(data)
         self.diffusion_ = self._new_diffusion().fit(data.double())
         psi = self.diffusion_.embedding_
         self.scale_ = local_scale(psi, data)
         psi = self.scale_ * psi
         rule = self._rule_of(data.double(), psi)
         law = rule.law(None, psi)
-        psi = psi.float()
-        noise_std = data_spread(train) if self.noise_std is None else float(self.noise_std)
+        law = StepLaw(law.mean / units.scale, law.covariance / units.scale**2)
+        scaled = (psi / units.scale).float()
+        noise_std = 1.0 if self.noise_std is None else float(self.noise_std) / units.scale
+        std = mean_variance(law.covariance) ** 0.5
         module = DiffusionVAETraining(
-            self._new_network(train, psi, mean_variance(law.covariance) ** 0.5, seed),
+            self._new_network(train, scaled, std, units, seed),
             train,
-            psi,
+            scaled,
             law,
             rule.start,
             noise_std=noise_std,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            max_steps=self.max_steps,
+            batch_size=int(self.batch_size),
+            learning_rate=float(self.learning_rate),
+            max_steps=int(self.max_steps),
             seed=seed,
         )
-        self._run(module, self.max_steps, self.checkpoint_dir)
-        self.history_ = module.history
-        self._keep(module.network, train, psi, rule)
-        self.noise_std_ = self._residual(seed) if self.noise_std is None else noise_std
+        self._run(module, int(self.max_steps), self.checkpoint_dir)
+        # Densities of the data themselves: one over the scale for each entry.
+        shift = data[0].numel() * math.log(units.scale)
+        self.history_ = dict(module.history)
+        self.history_["loss"] = [value + shift for value in module.history["loss"]]
+        module.network.carry(units, self.decoder is None)
+        self._keep(module.network, data.to(units.dtype), psi.to(units.dtype), rule)
+        given = self.noise_std
+        self.noise_std_ = self._residual(seed, units) if given is None else float(given)
         return self
 
     def _check(self, x: ArrayLike) -> Tensor:
@@ -238,20 +252,24 @@ class DiffusionVAE(TrainedEstimator, FittedDiffusionVAE):
 
     def _rule_of(self, data: Tensor, psi: Tensor) -> StepRule:
         if self.step == "neighbors":
-            return NeighbourSteps(psi, self.n_neighbors, float(self.alpha), self.regularization)
+            near, ridge = int(self.n_neighbors), float(self.regularization)
+            return NeighbourSteps(psi, near, float(self.alpha), ridge)
         found = self.diffusion_
         flat = data.flatten(1).numpy()
         center = flat.mean(0)
         if isinstance(found, DiffusionMap):
             graph = found.graph_
         else:
-            distances = DataDistances(flat - center, found.local_scale)
+            scale = None if found.local_scale is None else int(found.local_scale)
+            distances = DataDistances(flat - center, scale)
             graph = build_graph(distances, found.epsilon_, found.alpha, found.cutoff)
         return DiffusionSteps(
             graph, center, psi, found.eigenvalues_, int(self.alpha), self.regularization
         )
 
-    def _new_network(self, x: Tensor, psi: Tensor, std: float, seed: int) -> DiffusionVAENetwork:
+    def _new_network(
+        self, x: Tensor, psi: Tensor, std: float, units: Units, seed: int
+    ) -> DiffusionVAENetwork:
         with seeded(seed):
             decoder = copy.deepcopy(self.decoder)
             if decoder is None:
@@ -266,13 +284,17 @@ class DiffusionVAE(TrainedEstimator, FittedDiffusionVAE):
                 f"decoder must give points of shape {tuple(x.shape[1:])}, got {tuple(made.shape)} "
                 "for two."
             )
+        if self.decoder is not None:
+            # It makes the data themselves, while the training sees them in units.
+            flat = Units(units.center.flatten(), units.scale).remover().float()
+            network.decoder = nn.Sequential(*network.decoder, nn.Flatten(), flat)
         return network
 
     @torch.no_grad()
-    def _residual(self, seed: int) -> float:
+    def _residual(self, seed: int, units: Units) -> float:
         """Root mean square of decoder(z') - x' over the data, one draw each."""
         z = self._draw(self._psi, torch.Generator().manual_seed(seed))
         own = torch.arange(len(z))
         target = torch.cat([nearest_other(z[i], self._psi, i) for i in own.split(1024)])
         miss = self._decode(z) - self._x[target]
-        return max(1e-9, float(miss.square().mean().sqrt()))
+        return max(1e-9 * units.scale, float(miss.square().mean().sqrt()))

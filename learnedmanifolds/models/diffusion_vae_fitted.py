@@ -16,6 +16,7 @@ from learnedmanifolds.models.diffusion_vae_immersion import DiffusionImmersion
 from learnedmanifolds.models.diffusion_vae_network import DiffusionVAENetwork
 from learnedmanifolds.models.diffusion_vae_steps import StepRule
 from learnedmanifolds.models.diffusion_vae_training import log_likelihood, nearest_other
+from learnedmanifolds.training.frames import Framed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +25,7 @@ _PART = 4096
 """Points that are evaluated in one call."""
 
 
-class FittedDiffusionVAE(BaseEstimator, abc.ABC):
+class FittedDiffusionVAE(Framed, BaseEstimator, abc.ABC):
     """Coordinates, images, walks, samples and bounds of a trained network on a diffusion map."""
 
     dim: int | None
@@ -46,13 +47,26 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
         self._immersion: DiffusionImmersion | None = None
 
     def transform(self, x: ArrayLike) -> Tensor:
-        """Diffusion coordinates psi(x) of data (M, *ambient_shape), (M, D), times `scale_`."""
-        return self.scale_ * self.diffusion_.transform(self._data(x)).float()
+        """Diffusion coordinates psi(x) of data (M, *ambient_shape), (M, D), times `scale_`.
+
+        After ``set_output(transform="pandas")`` a DataFrame of M rows.
+        """
+        psi: Tensor = self._as_asked(self._coordinates(x), x)
+        return psi
+
+    def _coordinates(self, x: ArrayLike) -> Tensor:
+        # At full precision: a place far from the origin is rounded in float32.
+        data = self._data(x, torch.float64)
+        return (self.scale_ * self.diffusion_.coordinates(data)).to(self._psi)
+
+    @property
+    def _n_outputs(self) -> int:
+        return self._psi.shape[1]
 
     def decode(self, z: ArrayLike) -> Tensor:
         """Mean data (M, *ambient_shape) of points (M, D) of diffusion space."""
         check_is_fitted(self, "network_")
-        points = as_tensor(z, "z", shape=(None, self._psi.shape[1])).float()
+        points = as_tensor(z, "z", shape=(None, self._psi.shape[1])).to(self._psi)
         return self._decode(points)
 
     inverse_transform = decode
@@ -81,9 +95,10 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
         source = generator(seed)
         path = [at]
         for _ in range(count):
-            at = self._decode(self._draw(self.transform(at), source))
+            at = self._decode(self._draw(self._coordinates(at), source))
             if noise:
-                at = at + self.noise_std_ * torch.randn(at.shape, generator=source, dtype=at.dtype)
+                kick = torch.randn(at.shape, generator=source, dtype=torch.float32).to(at)
+                at = at + self.noise_std_ * kick
             path.append(at)
         return torch.stack(path)
 
@@ -117,10 +132,11 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
         if near is None:
             starts, share = self._x, self._rule.start
         else:
+            self._check_names(near, "near")
             given = as_tensor(near, "near", allow_empty=False)
             if given.shape == self._x.shape[1:]:
                 given = given.unsqueeze(0)
-            starts = as_tensor(given, "near", shape=(None, *self._x.shape[1:])).float()
+            starts = as_tensor(given, "near", shape=(None, *self._x.shape[1:])).to(self._x)
             share = torch.ones(len(starts), dtype=torch.float64)
         pick = torch.multinomial(share, count, replacement=True, generator=source)
         further = int(torch.randint(2**62, (), generator=source))
@@ -129,7 +145,8 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
     def covariance(self, x: ArrayLike) -> Tensor:
         """C(x) of the step from data (M, *ambient_shape), (M, D, D), in squared units of psi."""
         with torch.no_grad():
-            return self.network_.step(self.transform(x)).covariance
+            psi = self._coordinates(x)
+            return self.network_.step(psi).covariance
 
     @torch.no_grad()
     def elbo(self, x: ArrayLike, n: int = 1, seed: int | None = None) -> Tensor:
@@ -141,10 +158,10 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
         count, source = integer(n, "n", minimum=1), generator(seed)
         parts = []
         for part in data.split(_PART):
-            psi = self.transform(part)
+            psi = self._coordinates(part)
             precision, log_det = self._rule.law(part.flatten(1), psi).inverse()
-            divergence = self.network_.step(psi).divergence(precision.float(), log_det.float())
-            fit = part.new_zeros(len(part))
+            divergence = self.network_.step(psi).divergence(precision.to(psi), log_det.to(psi))
+            fit = psi.new_zeros(len(part))
             for _ in range(count):
                 z = self._draw(psi, source)
                 target = self._x[nearest_other(z, self._psi)]
@@ -159,7 +176,7 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
 
     @property
     def immersion_(self) -> DiffusionImmersion:
-        """The decoder on the diffusion embedding as a manifold of dimension `dim_`, float32.
+        """The decoder on the diffusion embedding as a manifold of dimension `dim_`.
 
         Charts have diffusion coordinates as coordinates, see `DiffusionImmersion`; made when first
         asked for.
@@ -176,7 +193,7 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
         """Dimension of `immersion_`: ``dim``, or what the diffusion map sees, at least 1."""
         check_is_fitted(self, "network_")
         if self.dim is not None:
-            return self.dim
+            return int(self.dim)
         seen = round(self.diffusion_.dimension_)
         return min(max(1, seen), self._psi.shape[1], self.n_features_in_)
 
@@ -190,7 +207,7 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
         pick = torch.multinomial(self._rule.start, count, replacement=True, generator=source)
         further = int(torch.randint(2**62, (), generator=source))
         walks = self.random_walk(self._x[pick], steps, seed=further)
-        psi = self.transform(walks.flatten(0, 1)).unflatten(0, walks.shape[:2])
+        psi = self._coordinates(walks.flatten(0, 1)).unflatten(0, walks.shape[:2])
         return draw(
             self._x.flatten(1).numpy(),
             walks.flatten(2).numpy(),
@@ -202,7 +219,7 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
     @torch.no_grad()
     def _draw(self, psi: Tensor, source: torch.Generator) -> Tensor:
         """Points z' of q(z' | x) for x with coordinates (M, D)."""
-        noise = torch.randn(psi.shape, generator=source, dtype=psi.dtype)
+        noise = torch.randn(psi.shape, generator=source, dtype=torch.float32).to(psi)
         return self._rule.mean(psi) + self.network_.step(psi).draw(noise)
 
     @torch.no_grad()
@@ -211,6 +228,9 @@ class FittedDiffusionVAE(BaseEstimator, abc.ABC):
         parts = [self.network_.decoder(part).reshape(-1, *shape) for part in z.split(_PART)]
         return torch.cat(parts)
 
-    def _data(self, x: ArrayLike) -> Tensor:
+    def _data(self, x: ArrayLike, dtype: torch.dtype | None = None) -> Tensor:
+        """Checked data in that dtype; in the one of the data of `fit` without."""
         check_is_fitted(self, "network_")
-        return as_tensor(x, "x", shape=(None, *self._x.shape[1:])).detach().float()
+        self._check_names(x)
+        data = as_tensor(x, "x", shape=(None, *self._x.shape[1:])).detach()
+        return data.to(dtype or self._x.dtype)

@@ -76,10 +76,11 @@ class DiffusionImmersion(Atlas):
         shares = [(1 / holders[chart.held]).sum() for chart in found]
         # The noise is measured with the charts themselves.
         super().__init__(charts, shares, noise_std=1.0)
+        least = 1e-9 * float((x - x.mean(0)).square().mean().sqrt()) or 1e-9
         few = x[:: max(1, len(x) // _PROBES)][:_PROBES]
         miss = (self.project(few) - few).flatten(1).square().sum(-1).mean()
         noise = float((miss / max(1, charts.n_ambient - dim)).sqrt())
-        super().__init__(charts, shares, noise_std=max(1e-9, noise))
+        super().__init__(charts, shares, noise_std=max(least, noise))
         self.fit_error = torch.tensor([chart.error for chart in found], dtype=torch.float32)
         self.embedded = float((holders > 0).mean())
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from learnedmanifolds.charts.jet import JetRule
 from learnedmanifolds.charts.taylor import can_push, push
 from learnedmanifolds.training.networks import default_decoder, default_encoder
+from learnedmanifolds.training.units import Rescale, Units, chain
 
 # Of the last layer of a decoder beside its linear part: it starts nearly linear.
 _START = 0.1
@@ -83,6 +84,22 @@ class DiffusionVAENetwork(nn.Module):
         self.decoder = nn.Sequential(self.scaling, *parts)
         self._std = std
 
+    def carry(self, units: Units, own: bool) -> None:
+        """Become the network for the data themselves and psi in their units, in their dtype.
+
+        Parameters
+        ----------
+        units : Units
+            In which it was trained.
+        own : bool
+            Whether the decoder makes data in units; if not, `Units.remover` undoes its last link.
+        """
+        parts = list(self.decoder)[1:]
+        self.scaling.scale = self.scaling.scale.double() / units.scale
+        self.decoder = chain(self.scaling, *(parts + [units.restorer()] if own else parts[:-2]))
+        self._std *= units.scale
+        self.to(units.dtype)
+
     def step(self, psi: Tensor) -> Step:
         """Steps from points with coordinates (N, D)."""
         d = psi.shape[-1]
@@ -90,30 +107,6 @@ class DiffusionVAENetwork(nn.Module):
         factor = torch.diag_embed(nn.functional.softplus(diagonal) + _LEAST)
         factor[:, self.places[0], self.places[1]] = below
         return Step(self._std * factor)
-
-
-class Rescale(nn.Module):
-    """x -> scale x + shift, entry by entry, fixed."""
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, scale: Tensor, shift: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("scale", scale)
-        self.register_buffer("shift", shift)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Values (N, ...) of (N, ...)."""
-        return torch.addcmul(self.shift, self.scale, x)
-
-    def can_push(self) -> bool:
-        """See `TaylorModule.can_push`."""
-        return True
-
-    def push(self, rows: Tensor, rule: JetRule) -> Tensor:
-        """See `TaylorModule.push`."""
-        return rule.shift(self.scale.flatten() * rows, self.shift.view(1, -1))
 
 
 class NearlyLinear(nn.Module):
@@ -170,20 +163,13 @@ def nearly_linear_decoder(psi: Tensor, x: Tensor, hidden: tuple[int, ...]) -> nn
     ----------
     psi : Tensor, shape (N, D)
     x : Tensor, shape (N, *ambient_shape)
+        In units in which they are centred and of unit scale.
     hidden : tuple of int
     """
     shape = tuple(x.shape[1:])
-    spread = data_spread(x)
-    mean = x.mean(0)
     network = default_decoder(psi.shape[1], shape, tuple(reversed(hidden)))
     scaled = (psi - psi.mean(0)) / psi.std(0, correction=0)
-    body = NearlyLinear(network, scaled, (x - mean) / spread)
-    return nn.Sequential(body, Rescale(mean.new_tensor(spread), mean))
-
-
-def data_spread(x: Tensor) -> float:
-    """Root mean square of the data's entries about their means; positive."""
-    return max(1e-12, float((x - x.mean(0)).square().mean().sqrt()))
+    return nn.Sequential(NearlyLinear(network, scaled, x))
 
 
 def local_scale(psi: Tensor, x: Tensor) -> float:
@@ -201,4 +187,4 @@ def local_scale(psi: Tensor, x: Tensor) -> float:
         (p[near] - p[some].unsqueeze(1)).square().sum((1, 2)) for p in (points, psi.double())
     )
     tiny = torch.finfo(far.dtype).tiny
-    return max(1e-12, float((far / wide.clamp(min=tiny)).sqrt().median()))
+    return max(tiny, float((far / wide.clamp(min=tiny)).sqrt().median()))

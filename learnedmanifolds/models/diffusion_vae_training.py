@@ -105,4 +105,4 @@ def nearest_other(z: Tensor, psi: Tensor, own: Tensor | None = None) -> Tensor:
 def log_likelihood(miss: Tensor, noise_std: float) -> Tensor:
     """Log density (M,), in nats, of differences (M, n) under N(0, noise_std^2 I)."""
     constant = miss.shape[-1] * (math.log(noise_std) + 0.5 * math.log(2 * math.pi))
-    return -0.5 * miss.square().sum(-1) / noise_std**2 - constant
+    return -0.5 * (miss / noise_std).square().sum(-1) - constant

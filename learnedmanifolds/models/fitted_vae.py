@@ -17,14 +17,18 @@ from learnedmanifolds._random import seeded
 from learnedmanifolds.atlas.immersion import Immersion
 from learnedmanifolds.latent.base import LatentSpace
 from learnedmanifolds.latent.quadrature import exact_log_likelihood
+from learnedmanifolds.models.vae_checks import data_tensor
 from learnedmanifolds.models.vae_network import VAENetwork
+from learnedmanifolds.training.frames import Framed
 
 _DRAWS = 2**15
 """Latent points that are decoded in one call."""
 
 
-class FittedVAE(BaseEstimator, abc.ABC):
+class FittedVAE(Framed, BaseEstimator, abc.ABC):
     """Posteriors, images, samples and likelihoods of a trained network on a latent space.
+
+    Data come and go in the units of the data of `fit`, in the dtype of the network.
 
     A subclass has the parameter ``latent``, and a `fit` that ends in `_keep`.
     """
@@ -36,7 +40,7 @@ class FittedVAE(BaseEstimator, abc.ABC):
         """Learn from data (N, *ambient_shape)."""
 
     def _keep(self, network: VAENetwork, train: Tensor) -> None:
-        """Take a network that was trained on these data."""
+        """Take a network for these data, in their units."""
         self.network_ = network.eval().requires_grad_(False)
         self.n_features_in_ = train[0].numel()
         self._shape = tuple(train.shape[1:])
@@ -46,10 +50,12 @@ class FittedVAE(BaseEstimator, abc.ABC):
     @torch.no_grad()
     def _measure_residual(self, x: Tensor) -> float:
         few = x[:4096]
-        z = self.transform(few)
-        miss = (self.decode(z) - few).flatten(1).square().sum(-1).mean()
+        miss = (self.decode(self._modes(few)) - few).flatten(1).square().sum(-1).mean()
+        variance = (few - few.mean(0)).flatten(1).square().sum(-1).mean()
+        self._explained = 1 - float(miss / variance) if variance > 0 else 1.0
         n_normal = max(1, few[0].numel() - self.latent.dim)
-        return max(1e-9, float((miss / n_normal).sqrt()))
+        least = 1e-9 * float(variance.sqrt()) or 1e-9
+        return max(least, float((miss / n_normal).sqrt()))
 
     @property
     def immersion_(self) -> Immersion:
@@ -77,13 +83,24 @@ class FittedVAE(BaseEstimator, abc.ABC):
             return self._fitted().posterior(self._data(x))
 
     def transform(self, x: ArrayLike) -> Tensor:
-        """Modes of the posteriors of data (N, *ambient_shape), (N, *latent.shape)."""
+        """Modes of the posteriors of data (N, *ambient_shape), (N, *latent.shape).
+
+        After ``set_output(transform="pandas")`` a DataFrame of N rows.
+        """
+        modes: Tensor = self._as_asked(self._modes(x), x)
+        return modes
+
+    def _modes(self, x: ArrayLike) -> Tensor:
         return self.posterior(x).mode
+
+    @property
+    def _n_outputs(self) -> int:
+        return self.latent.n_ambient
 
     def decode(self, z: ArrayLike) -> Tensor:
         """Mean data (N, *ambient_shape) of latent points (N, *latent.shape)."""
         network = self._fitted()
-        points = as_tensor(z, "z", shape=(None, *self.latent.shape)).float()
+        points = as_tensor(z, "z", shape=(None, *self.latent.shape)).to(network.dtype)
         with torch.no_grad():
             out = network.decoder(points.flatten(1)).unflatten(0, (len(points),))
         out = out.reshape(len(points), *self._shape)
@@ -101,7 +118,7 @@ class FittedVAE(BaseEstimator, abc.ABC):
     def interpolate(self, start: ArrayLike, end: ArrayLike, n: int = 10) -> Tensor:
         """Data (n, N, *ambient_shape) along the latent geodesics between data (N, *ambient_shape)."""
         count = integer(n, "n", minimum=2)
-        first, last = self.transform(start), self.transform(end)
+        first, last = self._modes(start), self._modes(end)
         if len(first) != len(last):
             raise ValueError(
                 f"start and end must be as many points, got {len(first)} and {len(last)}."
@@ -157,7 +174,7 @@ class FittedVAE(BaseEstimator, abc.ABC):
         network, data = self._fitted(), self._data(x)
 
         def density(part: Tensor, z: Tensor) -> Tensor:
-            return network.log_likelihood(part, z.unsqueeze(1)).T
+            return network.log_likelihood(part, z.unsqueeze(1).to(part)).T
 
         return exact_log_likelihood(density, data, self.latent, n_nodes)
 
@@ -166,7 +183,9 @@ class FittedVAE(BaseEstimator, abc.ABC):
         return float(self.log_likelihood(x, 100, seed=0).mean())
 
     def _data(self, x: ArrayLike) -> Tensor:
-        return as_tensor(x, "x", shape=(None, *self._shape)).float()
+        network = self._fitted()
+        self._check_names(x)
+        return data_tensor(x, (None, *self._shape), network.bernoulli).to(network.dtype)
 
     def _fitted(self) -> VAENetwork:
         check_is_fitted(self, "network_")

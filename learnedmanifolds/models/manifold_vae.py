@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import warnings
 from pathlib import Path
 from typing import Self
 
@@ -26,6 +28,10 @@ from learnedmanifolds.models.vae_network import VAENetwork
 from learnedmanifolds.models.vae_training import Action, VAETraining
 from learnedmanifolds.training.estimator import TrainedEstimator
 from learnedmanifolds.training.networks import default_decoder, default_encoder
+from learnedmanifolds.training.units import Units, chain
+
+_COLLAPSED = 0.1
+"""Share of the data's variance: a decoder that explains less gives little more than their mean."""
 
 
 class ManifoldVAE(TrainedEstimator, FittedVAE):
@@ -33,6 +39,9 @@ class ManifoldVAE(TrainedEstimator, FittedVAE):
 
     The posterior and the prior live on Z, so that the latent space has the topology of the data,
     and the decoder's image of Z is a manifold like any atlas: `immersion_`.
+
+    Data may be anywhere and in any units: with a Gaussian likelihood they are trained on centred and
+    over one scale of all entries, and everything that the fitted model takes and gives is in theirs.
 
     Parameters
     ----------
@@ -45,7 +54,9 @@ class ManifoldVAE(TrainedEstimator, FittedVAE):
         for images whose sides are multiples of 4 from 16 on.
     decoder : nn.Module, optional
         (N, m) -> (N, *ambient_shape), m the entries of a latent point: the mean of a Gaussian or the
-        logits of a Bernoulli likelihood. Given modules are copied, then trained.
+        logits of a Bernoulli likelihood. Given modules are copied, then trained; they see and make
+        the data as they are, which may be trained already or end in the data's box, so that data far
+        from 0 or from unit scale are theirs to cope with.
     hidden : tuple of int
         Widths of the default networks' dense layers, from the data inward.
     fourier_scale : float, optional
@@ -62,8 +73,11 @@ class ManifoldVAE(TrainedEstimator, FittedVAE):
         Of Adam.
     cosine : bool
         Whether the rate falls to zero over `max_epochs` as a cosine; else it is constant.
-    warmup : int
-        Epochs in which the weight of the divergence rises linearly to 1.
+    warmup : int, optional
+        Epochs in which the weight of the divergence rises linearly to 1; by default it does so
+        in the first 100 steps. Without, posteriors may become the prior before the decoder has learned
+        anything from them, for good, the more likely the larger the learning rate (Bowman et al.,
+        arXiv 1511.06349).
     n_starts, start_epochs : int
         As many seeds are trained for `start_epochs` each, and the one of the smallest loss in full: an
         encoder seldom leaves the homotopy class that it starts in, and not every class is that of
@@ -88,8 +102,11 @@ class ManifoldVAE(TrainedEstimator, FittedVAE):
     Attributes
     ----------
     network_ : VAENetwork
+        In the units of the data: float32, or float64 where float32 is too coarse for them (farther
+        from the origin than 16 times their spread, or a spread beyond 1e-12 to 1e12). Data go in and
+        come out in that dtype.
     immersion_ : Immersion
-        The learned manifold, float32.
+        The learned manifold, in the dtype of `network_`.
     history_ : dict
         Epochs, losses in nats a data point, and held-out losses.
     n_features_in_ : int
@@ -115,7 +132,7 @@ class ManifoldVAE(TrainedEstimator, FittedVAE):
         batch_size: int = 64,
         learning_rate: float = 1e-3,
         cosine: bool = False,
-        warmup: int = 0,
+        warmup: int | None = None,
         n_starts: int = 1,
         start_epochs: int = 10,
         spectral_start: bool = False,
@@ -183,6 +200,7 @@ class ManifoldVAE(TrainedEstimator, FittedVAE):
         self._check_training()
         check_parameters(self)
         data = checked_data(self, x)
+        self._take_names(x)
         n_held_out = held_out_count(self, len(data))
         guides = None if y is None else checked_guides(self, y, len(data))
         if guides is not None and self.spectral_start:
@@ -191,7 +209,12 @@ class ManifoldVAE(TrainedEstimator, FittedVAE):
         order = torch.arange(len(data))
         if n_held_out:
             order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seeds[0]))
-        held_out, train = data[order[:n_held_out]], data[order[n_held_out:]]
+        held_out, given = data[order[:n_held_out]], data[order[n_held_out:]]
+        # The bounds of a Bernoulli likelihood are where they are.
+        units = None if self.likelihood == "bernoulli" else Units.of(given)
+        train, held_out = (
+            part.float() if units is None else units.remove(part) for part in (given, held_out)
+        )
         if guides is not None:
             guides = guides[order[n_held_out:]]
         elif self.spectral_start:
@@ -203,20 +226,20 @@ class ManifoldVAE(TrainedEstimator, FittedVAE):
         def trained(start: int, epochs: int, folder: str | Path | None = None) -> VAETraining:
             found = self.spectral_start and start == 0
             module = VAETraining(
-                self._new_network(train, seeds[start], start > 0),
+                self._new_network(train, units, seeds[start], start > 0),
                 train,
                 held_out,
                 batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
+                learning_rate=float(self.learning_rate),
                 warmup=self.warmup,
                 patience=self.patience or 0,
                 cosine=self.max_epochs if self.cosine else None,
                 neighbours=near,
-                continuity_weight=self.continuity_weight,
-                action=self.action,
-                equivariance_weight=self.equivariance_weight,
+                continuity_weight=float(self.continuity_weight),
+                action=self._action_in(units),
+                equivariance_weight=float(self.equivariance_weight),
                 guides=guides if found or not self.spectral_start else None,
-                guide_weight=self.guide_weight,
+                guide_weight=float(self.guide_weight),
                 guide_epochs=min(self.start_epochs, self.max_epochs) // 2 if found else None,
                 binarize=self.binarize,
                 seed=seeds[start],
@@ -235,15 +258,69 @@ class ManifoldVAE(TrainedEstimator, FittedVAE):
                 f"checkpoint_dir must hold a training of at most max_epochs={self.max_epochs}, but "
                 f"{self.checkpoint_dir} holds one of {module.history['epoch'][-1]} epochs."
             )
-        self.history_ = module.history
-        self._keep(module.network, train)
+        self.history_ = dict(module.history)
+        network = module.network
+        if units is not None:
+            # Densities of the data themselves: one over the scale for each entry.
+            shift = train[0].numel() * math.log(units.scale)
+            for name in ("loss", "held_out"):
+                self.history_[name] = [value + shift for value in module.history[name]]
+            self._leave(network, units)
+            given = given.to(units.dtype)
+        self._keep(network, given.to(network.dtype))
+        # Before the divergence has its full weight nothing has collapsed.
+        finished = module.epochs_done > module.warm_epochs
+        if finished and self._explained < _COLLAPSED:
+            warnings.warn(
+                f"The decoder explains {max(0.0, self._explained):.1%} of the variance of the data "
+                f"after {module.epochs_done} epochs: the training has collapsed, or the "
+                "latent space is none of these data. Try a longer warmup, more max_epochs, a "
+                "smaller learning_rate or another random_state.",
+                stacklevel=2,
+            )
         return self
 
     def _undecisive(self) -> frozenset[str]:
         # Without a cosine a training of more epochs begins as one of fewer does.
         return super()._undecisive() | (frozenset() if self.cosine else {"max_epochs"})
 
-    def _new_network(self, train: Tensor, seed: int, anew: bool) -> VAENetwork:
+    def _action_in(self, units: Units | None) -> Action | None:
+        """The action on data in units."""
+        action = self.action
+        if action is None or units is None:
+            return action
+
+        def moved(x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+            data, points = action(units.restore(x), z)
+            return units.remove(data), points
+
+        return moved
+
+    def _enter(self, network: VAENetwork, units: Units) -> None:
+        """Let given modules see and make the data themselves while the others see them in units."""
+        if self.encoder is not None:
+            network.encoder = nn.Sequential(units.restorer().float(), network.encoder)
+        if self.decoder is not None:
+            flat = Units(units.center.flatten(), units.scale)
+            network.decoder = nn.Sequential(network.decoder, nn.Flatten(), flat.remover().float())
+
+    def _leave(self, network: VAENetwork, units: Units) -> None:
+        """Carry a network that was trained in units over to the data themselves."""
+        encoder, decoder = network.encoder, network.decoder
+        dtype = units.dtype
+        if self.encoder is None:
+            network.encoder = chain(units.remover(), encoder)
+        elif isinstance(encoder, nn.Sequential):
+            network.encoder = encoder[1]
+        if self.decoder is None:
+            network.decoder = chain(decoder, units.restorer())
+        elif isinstance(decoder, nn.Sequential):
+            network.decoder = decoder[0]
+        network.encoder.to(dtype)
+        network.decoder.to(dtype)
+        network.log_noise.data = network.log_noise.data.to(dtype) + math.log(units.scale)
+
+    def _new_network(self, train: Tensor, units: Units | None, seed: int, anew: bool) -> VAENetwork:
         """Networks to train; ``anew`` draws the weights of given modules too."""
         latent, shape, hidden = self.latent, tuple(train.shape[1:]), tuple(self.hidden)
         with seeded(seed):
@@ -257,11 +334,14 @@ class ManifoldVAE(TrainedEstimator, FittedVAE):
                     module.apply(_reset)
                 # Given ones may be of torch's default dtype.
                 module.float()
-        noise = self.noise_std
-        if noise is None and self.likelihood == "gaussian":
-            noise = max(1e-6, float((train - train.mean(0)).square().mean().sqrt()))
+        noise = None
+        if units is not None:
+            # A learned one starts at the spread of the data.
+            noise = 1.0 if self.noise_std is None else float(self.noise_std) / units.scale
         network = VAENetwork(latent, encoder, decoder, noise, self.noise_std is None)
         check_networks(network, train)
+        if units is not None:
+            self._enter(network, units)
         return network
 
 

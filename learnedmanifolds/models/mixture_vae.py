@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -21,9 +23,11 @@ from learnedmanifolds.models.losses import evidence_lower_bound
 from learnedmanifolds.models.patches import neighbours
 from learnedmanifolds.models.training import AtlasTraining, Schedule
 from learnedmanifolds.training.estimator import TrainedEstimator
+from learnedmanifolds.training.frames import Framed
+from learnedmanifolds.training.units import Units
 
 
-class MixtureVAE(TrainedEstimator):
+class MixtureVAE(Framed, TrainedEstimator):
     """Learn a data manifold of any topology as an atlas of K charts of dimension d.
 
     Every chart is a variational autoencoder whose decoder is injective and whose encoder is its
@@ -53,7 +57,9 @@ class MixtureVAE(TrainedEstimator):
     Attributes
     ----------
     atlas_ : Atlas
-        The learned manifold, float32.
+        The learned manifold in the units and at the place of the data: float32, or float64 where
+        float32 is too coarse for them (see `Units.dtype`: farther from the origin than 16 times
+        their spread, or a spread beyond 1e-12 to 1e12).
     quality_ : Quality
         Its figures on (at most 4,096 of) the training data.
     history_ : dict
@@ -112,11 +118,16 @@ class MixtureVAE(TrainedEstimator):
             or there are fewer points than charts.
         """
         data = self._check(x)
+        self._take_names(x)
+        units = Units.of(data)
+        train = units.remove(data).flatten(1)
+        self._require_distinct(train)
         runs = []
-        seeds = self._start(self.max_restarts + 1, data)
+        seeds = self._start(int(self.max_restarts) + 1, data)
+        data = data[:4096].to(units.dtype)
         for restart, seed in enumerate(seeds):
-            atlas, history = self._train(data.flatten(1), tuple(data.shape[1:]), seed, restart)
-            runs.append((atlas, atlas.quality(data[:4096]), history))
+            atlas, history = self._train(train, units, seed, restart)
+            runs.append((atlas, atlas.quality(data), history))
             if runs[-1][1].healthy:
                 break
         self.atlas_, self.quality_, history = max(
@@ -136,7 +147,7 @@ class MixtureVAE(TrainedEstimator):
         return self
 
     def _check(self, x: ArrayLike) -> Tensor:
-        data = as_tensor(x, "x", allow_empty=False).detach().float()
+        data = as_tensor(x, "x", allow_empty=False).detach()
         if data.dim() not in (2, 4):
             raise ValueError(f"x must have shape (N, n) or (N, C, H, W), got {tuple(data.shape)}.")
         n_features = data[0].numel()
@@ -166,9 +177,18 @@ class MixtureVAE(TrainedEstimator):
             )
         if self.levels is not None:
             integer(self.levels, "levels", minimum=1)
-        if bool((data == data[0]).all()):
-            raise ValueError("x must hold different points, got the same one in every row.")
         return data
+
+    def _require_distinct(self, x: Tensor) -> None:
+        """`ValueError` if too many of the points (N, n) are the same ones."""
+        # Different points have different products with a random vector.
+        probe = torch.randn(x.shape[1], generator=torch.Generator().manual_seed(0))
+        count, least = len((x @ probe).unique()), self.n_charts * (self.dim + 2)
+        if count < least:
+            raise ValueError(
+                f"x must hold at least {least} different points for n_charts={self.n_charts} and "
+                f"dim={self.dim}, got {count}."
+            )
 
     def _new_charts(self, shape: tuple[int, ...], seed: int) -> FlowCharts | ImageCharts:
         sizes: dict[str, Any] = {
@@ -191,23 +211,31 @@ class MixtureVAE(TrainedEstimator):
         )
 
     def _train(
-        self, x: Tensor, shape: tuple[int, ...], seed: int, restart: int
+        self, x: Tensor, units: Units, seed: int, restart: int
     ) -> tuple[Atlas, dict[str, Any]]:
+        """An atlas in the data's units, from flat points x in theirs."""
         schedule = self.schedule or Schedule.suited(self.n_charts, self.dim)
         generator = torch.Generator().manual_seed(seed)
         cells = disc_cells(x, self.n_charts, self.dim, generator)
-        charts = self._new_charts(shape, seed)
+        charts = self._new_charts(tuple(units.center.shape), seed)
         charts.place(*cells.frames(full=isinstance(charts, FlowCharts)), cells.radius)
-        noise_std = self.noise_std or local_noise(x, self.dim)
+        if self.noise_std is None:
+            noise_std = local_noise(x, self.dim)
+        else:
+            noise_std = float(self.noise_std) / units.scale
         module = AtlasTraining(charts, x, cells, noise_std, schedule, seed)
         root = self.checkpoint_dir
         folder = None if root is None else Path(root) / f"run-{restart}"
         self._run(module, schedule.n_steps, folder, schedule.clip)
-        return module.atlas(), module.history
+        found = module.atlas()
+        charts = copy.deepcopy(charts).to(units.dtype)
+        charts.carry(units.center.flatten(), units.scale)
+        return Atlas(charts, found.weights, found.noise_std * units.scale), module.history
 
     def score(self, x: ArrayLike, y: object = None) -> float:
         """Mean lower bound of the log-likelihood of points (N, n), in nats; larger is better."""
         atlas = self._fitted()
+        self._check_names(x)
         flat = atlas.flat(x)
         bound = evidence_lower_bound(self._charts(), flat, atlas.noise_std)
         return float(torch.logsumexp(atlas.weights.log().unsqueeze(-1) + bound, dim=0).mean())
@@ -217,8 +245,25 @@ class MixtureVAE(TrainedEstimator):
         return self._fitted().sample(n, seed)
 
     def transform(self, x: ArrayLike) -> Located:
-        """Chart (N,) and coordinates (N, d) of points (N, n_features)."""
-        return self._fitted().locate(x)
+        """Chart (N,) and coordinates (N, d) of points (N, n_features).
+
+        After ``set_output(transform="pandas")`` a DataFrame with the columns of
+        `get_feature_names_out`.
+        """
+        self._check_names(x)
+        located = self._fitted().locate(x)
+        chart = located.chart.to(located.coords).unsqueeze(1)
+        table = self._as_asked(torch.cat([chart, located.coords], 1), x)
+        return located if isinstance(table, Tensor) else table.astype({table.columns[0]: int})
+
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
+        """See `Framed.get_feature_names_out`; the first is ``mixturevae_chart``."""
+        coords = super().get_feature_names_out(input_features)
+        return np.array(["mixturevae_chart", *coords[:-1]], dtype=object)
+
+    @property
+    def _n_outputs(self) -> int:
+        return 1 + self._fitted().dim
 
     def inverse_transform(self, located: tuple[ArrayLike, ArrayLike]) -> Tensor:
         """Points (N, n_features) of charts (N,) and coordinates (N, d)."""

@@ -14,6 +14,7 @@ import torch
 from learnedmanifolds._check import ArrayLike, as_tensor, integer, positive
 from learnedmanifolds.latent.base import LatentSpace
 from learnedmanifolds.models.manifold_vae import ManifoldVAE
+from learnedmanifolds.models.vae_checks import data_tensor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -182,7 +183,8 @@ def select(
         If there is no candidate, one is no latent space, two have one name, or an argument is out
         of range.
     """
-    data = as_tensor(x, "x", allow_empty=False).detach().float()
+    given = data_tensor(x, None, options.get("likelihood") == "bernoulli")
+    data = as_tensor(given, "x", allow_empty=False).detach()
     named = candidates
     if not isinstance(named, Mapping):
         if not isinstance(named, Sequence) or isinstance(named, str):

@@ -14,6 +14,7 @@ from torch import Tensor
 from learnedmanifolds._check import ArrayLike, as_tensor, integer
 from learnedmanifolds._random import seeded
 from learnedmanifolds.latent.base import LatentSpace
+from learnedmanifolds.training.units import Units
 
 _MOST_POINTS = 10_000
 _FEWEST_NEIGHBOURS, _NEIGHBOURS = 3, 8
@@ -69,7 +70,9 @@ def spectral_points(x: ArrayLike, latent: LatentSpace, random_state: int = 0) ->
     """
     if not isinstance(latent, LatentSpace):
         raise TypeError(f"latent must be a LatentSpace, got {type(latent).__name__}.")
-    data = as_tensor(x, "x", allow_empty=False).detach().flatten(1)
+    data = as_tensor(x, "x", allow_empty=False).detach()
+    # Some searches for neighbours square distances from the origin.
+    data = Units.of(data).remove(data, torch.float64).flatten(1)
     seed = integer(random_state, "random_state", minimum=0)
     counts = [latent.n_ambient + math.ceil(more * latent.n_ambient) for more in _MORE]
     if len(data) <= counts[-1] + 2:

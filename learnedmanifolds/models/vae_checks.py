@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from learnedmanifolds._check import ArrayLike, as_tensor, integer, non_negative, positive, widths
+from learnedmanifolds._check import (
+    ArrayLike,
+    Shape,
+    as_tensor,
+    integer,
+    non_negative,
+    positive,
+    widths,
+)
 from learnedmanifolds._convert import to_tensor
 from learnedmanifolds._random import seeded
 from learnedmanifolds.latent.base import LatentSpace
@@ -24,7 +32,8 @@ def check_parameters(model: ManifoldVAE) -> None:
         raise TypeError(f"latent must be a LatentSpace, got {type(model.latent).__name__}.")
     for name in ("n_starts", "start_epochs"):
         integer(getattr(model, name), name, minimum=1)
-    integer(model.warmup, "warmup", minimum=0)
+    if model.warmup is not None:
+        integer(model.warmup, "warmup", minimum=0)
     for name in ("continuity_weight", "equivariance_weight", "guide_weight"):
         non_negative(getattr(model, name), name)
     if model.likelihood not in ("gaussian", "bernoulli"):
@@ -46,13 +55,22 @@ def check_parameters(model: ManifoldVAE) -> None:
         raise TypeError(f"action must be callable, got {type(model.action).__name__}.")
 
 
+def data_tensor(x: ArrayLike, shape: Shape | None, bernoulli: bool) -> Tensor:
+    """Data as a tensor of their own dtype; where they are probabilities, bools are 0 and 1."""
+    given = to_tensor(x, "x")
+    if bernoulli and given.dtype == torch.bool:
+        given = given.to(torch.uint8)
+    return as_tensor(given, "x", shape=shape)
+
+
 def checked_data(model: ManifoldVAE, x: ArrayLike) -> Tensor:
-    """Data (N, *ambient_shape), float32; `TypeError` or `ValueError` if they do not suit."""
+    """Data (N, *ambient_shape), of their dtype; `TypeError` or `ValueError` if they do not suit."""
     shape = None if model.ambient_shape is None else (None, *model.ambient_shape)
-    data = as_tensor(x, "x", shape=shape, allow_empty=False).detach().float()
+    bernoulli = model.likelihood == "bernoulli"
+    data = as_tensor(data_tensor(x, shape, bernoulli), "x", allow_empty=False).detach()
     if data.dim() < 2:
         raise ValueError(f"x must have shape (N, ...), got {tuple(data.shape)}.")
-    if model.likelihood == "bernoulli" and not bool(((data >= 0) & (data <= 1)).all()):
+    if bernoulli and not bool(((data >= 0) & (data <= 1)).all()):
         raise ValueError(
             f"x must be in [0, 1] for a Bernoulli likelihood, got values from "
             f"{float(data.min()):.3g} to {float(data.max()):.3g}."

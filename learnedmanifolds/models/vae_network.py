@@ -40,6 +40,11 @@ class VAENetwork(nn.Module):
         log_noise = torch.tensor(math.log(noise_std or 1.0), dtype=torch.float32)
         self.log_noise = nn.Parameter(log_noise, requires_grad=learn_noise)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of data and parameters."""
+        return self.log_noise.dtype
+
     def posterior(self, x: Tensor) -> Distribution:
         """q(z | x), of batch shape (N,)."""
         return self.latent.posterior(self.encoder(x))
@@ -52,9 +57,10 @@ class VAENetwork(nn.Module):
         if self.bernoulli:
             loss = nn.functional.binary_cross_entropy_with_logits(out, target, reduction="none")
             return -loss.sum(-1)
-        square = (out - target).square().sum(-1)
+        # Over the noise first: squares of small or large units leave float32.
+        square = ((out - target) * (-self.log_noise).exp()).square().sum(-1)
         constant = target.shape[-1] * (self.log_noise + 0.5 * math.log(2 * math.pi))
-        return -0.5 * square * (-2 * self.log_noise).exp() - constant
+        return -0.5 * square - constant
 
     def bound(self, x: Tensor) -> tuple[Tensor, Tensor, Distribution]:
         """Log p(x | z) at one draw z of the posterior, the divergence (both (N,)), the posterior."""

@@ -40,6 +40,11 @@ class RecordedTraining(lightning.LightningModule, abc.ABC):
     def example(self) -> None:
         """Pass one batch through the networks."""
 
+    @property
+    def advice(self) -> str:
+        """What to try when a training diverges."""
+        return "try a smaller learning_rate"
+
     def draws(self, step: int) -> torch.Generator:
         """The generator of a step."""
         return torch.Generator().manual_seed(self.seed * 7_919 + step)
@@ -55,7 +60,7 @@ class RecordedTraining(lightning.LightningModule, abc.ABC):
         if not bool(loss.isfinite()):
             raise RuntimeError(
                 f"the training diverged at step {self.global_step}: the loss is {float(loss.detach())}; "
-                "try a smaller learning_rate."
+                f"{self.advice}."
             )
         for name, value in {"loss": loss, **others}.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())

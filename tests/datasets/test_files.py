@@ -1,6 +1,7 @@
 """Points and arrays from the user's files: every kind, and every way to be wrong."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -132,3 +133,29 @@ def test_bad_arguments_of_numpy_file(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((3, 2)))
     with pytest.raises(ValueError, match="3 times the same one"):
         numpy_file(tmp_path / "x.npy", scaled=True)
+
+
+FRAME = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)), columns=["a", "b"])
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_byte_order_mark_is_no_point(tmp_path, header):
+    file = tmp_path / "points.csv"
+    FRAME.to_csv(file, index=False, header=header, encoding="utf-8-sig")
+    assert file.read_bytes()[:3] == b"\xef\xbb\xbf"
+    np.testing.assert_allclose(read_points(file).numpy(), FRAME.to_numpy())
+
+
+@pytest.mark.parametrize("index", [None, list("pq" * 15), range(100, 130)])
+@pytest.mark.parametrize("columns", [["a", "b"], [0, 1]])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_the_index_of_pandas_is_no_coordinate(tmp_path, index, columns, encoding):
+    file = tmp_path / "points.csv"
+    FRAME.set_axis(columns, axis=1).set_axis(index or FRAME.index).to_csv(file, encoding=encoding)
+    np.testing.assert_allclose(read_points(file).numpy(), FRAME.to_numpy())
+
+
+def test_an_empty_name_of_a_later_column_is_a_coordinate(tmp_path):
+    file = tmp_path / "points.csv"
+    file.write_text("a,\n1,2\n3,4\n")
+    assert read_points(file).tolist() == [[1, 2], [3, 4]]

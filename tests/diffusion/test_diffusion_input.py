@@ -225,3 +225,26 @@ def test_figure(count, color):
     assert drawn[1:-1] == pytest.approx(fitted.eigenvalues_.numpy())
     assert -np.diff(drawn) == pytest.approx(fitted.gaps_.numpy())
     assert slope.lines[-1].get_xdata()[0] == pytest.approx(fitted.epsilon_)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_rounded_distances(dtype):
+    """Distances from differences of squares: not 0 on the diagonal, not quite symmetric."""
+    x = torch.from_numpy(sphere(300)) + 2
+    given = x.to(dtype).float()
+    square = given.square().sum(1)
+    distances = (square[:, None] + square - 2 * given @ given.mT).clamp(min=0).sqrt()
+    distances = distances.to(dtype)
+    assert dtype == torch.float16 or float(distances.diagonal().max()) > 1e-6
+    ours = DiffusionMap(3, epsilon=0.05).fit(given.double())
+    theirs = DiffusionMap(3, epsilon=0.05, metric="precomputed").fit(distances)
+    assert torch.allclose(ours.eigenvalues_, theirs.eigenvalues_, atol=2e-3)
+    assert theirs.embedding_.dtype == dtype
+    noise = 0.1 * torch.rand(300, 300, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="the same in both directions"):
+        DiffusionMap(3, metric="precomputed").fit(distances + noise.fill_diagonal_(0).to(dtype))
+
+
+def test_a_batch_too_small_for_the_components_is_named():
+    with pytest.raises(RuntimeError, match="batch_size=32 is small for n_comp.* at least 120"):
+        SpectralNet(30, batch_size=32, max_steps=50, random_state=0).fit(regular_circle(200))

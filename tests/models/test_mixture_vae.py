@@ -149,7 +149,7 @@ def test_a_failed_training_is_reported(circles):
         ({}, np.zeros((0, 2)), "x must not be empty"),
         ({}, np.full((100, 2), np.nan), "x must be finite"),
         ({}, np.zeros(100), "x must have shape"),
-        ({}, np.ones((100, 2)), "different points"),
+        ({}, np.ones((100, 2)), "at least 12 different points .*, got 1"),
         ({}, np.random.default_rng(0).normal(size=(100, 1)), "at least 2 features"),
         ({"dim": 3}, np.random.default_rng(0).normal(size=(100, 2)), "dim must be at most"),
         ({"n_charts": 90}, np.random.default_rng(0).normal(size=(80, 2)), "at least 270 points"),
@@ -168,3 +168,15 @@ def test_bad_types():
         tiny(n_charts=2.0).fit(np.random.default_rng(0).normal(size=(100, 2)))
     with pytest.raises(TypeError, match="x must be an array of numbers"):
         tiny().fit([["a", "b"]] * 50)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_repetitions_of_few_points_are_counted(count):
+    x = np.random.default_rng(0).normal(size=(count, 3))[np.arange(200) % count]
+    with pytest.raises(ValueError, match=f"at least 12 different points.*, got {count}"):
+        tiny().fit(x)
+
+
+def test_more_different_points_are_enough():
+    x = np.random.default_rng(0).normal(size=(12, 3))[np.arange(200) % 12]
+    assert fit(tiny(), x).n_features_in_ == 3
