@@ -45,9 +45,14 @@ class _Moved(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Put the moved module in the place of the empty one."""
-        name = new_name(module.__name__)
-        if name is not None:
-            sys.modules[module.__name__] = importlib.import_module(name)
+        old, name = module.__name__, new_name(module.__name__)
+        if name is None:
+            return
+        sys.modules[old] = importlib.import_module(name)
+        # What is below a package is at hand as well: were it imported by its old name, it would take
+        # the place of a function of that name in the package.
+        for below in [loaded for loaded in sys.modules if loaded.startswith(f"{name}.")]:
+            sys.modules.setdefault(old + below[len(name) :], sys.modules[below])
 
 
 def new_name(name: str) -> str | None:

@@ -2,6 +2,8 @@
 
 import importlib
 import pickle
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -67,6 +69,21 @@ def test_old_module_paths_give_the_same_objects(module):
     # The module keeps its own identity: reloading tools and pickles see the new name.
     assert importlib.import_module(home.__name__) is home
     assert home.__spec__.name == home.__name__
+
+
+def test_functions_keep_their_place_beside_modules_of_their_name():
+    code = (
+        "import pickle, sys, importlib, learnedmanifolds as lm\n"
+        "before = {n: getattr(lm.operators, n) for n in lm.operators.__all__}\n"
+        "for name in ('mask', 'identity', 'linear', 'blur', 'impedance.mesh'):\n"
+        "    importlib.import_module('learnedmanifolds.inverse.operators.' + name)\n"
+        "assert {n: getattr(lm.operators, n) for n in lm.operators.__all__} == before\n"
+        "assert lm.inverse.operators is lm.operators\n"
+        "print(lm.operators.mask(__import__('torch').tensor([True, False])))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.startswith("Mask(")
 
 
 def test_what_never_was_is_not_found():
