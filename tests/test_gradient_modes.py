@@ -86,7 +86,9 @@ def test_solve(mode, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", BATCH_OPTIMIZERS)
-@pytest.mark.parametrize("operator", [Identity(), FunctionOperator(lambda x: 1.0 * x)], ids=repr)
+@pytest.mark.parametrize(
+    "operator", [Identity(), FunctionOperator(lambda x: 1.0 * x)], ids=["identity", "function"]
+)
 def test_solve_batch(mode, optimizer, operator):
     with mode():
         solution = lm.solve_batch(problem(operator), SphereCharts(), optimizer, seed=0)
