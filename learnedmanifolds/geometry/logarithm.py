@@ -265,8 +265,23 @@ def _bend(
     velocity = 2 * found.velocity
     end = flow(manifold, start, frame, velocity, tolerance=tolerance)
     gap, rest = _misses(manifold, end, target)
+    length = found.length
+    # Where charts jump apart, what two halves see of it is not what one geodesic sees.
+    off = (rest > _exact(length, target)).nonzero().squeeze(-1)
+    if len(off):
+        rows_off = Located(start.chart[off], start.coords[off])
+        local = LocalGeometry(manifold, *reversed(rows_off), first_order=True)
+        last = _last_change(velocity)
+        whole = _newton(
+            manifold, rows_off, local, velocity[off], target[off], tolerance, last, field=0.0
+        )
+        shorter = whole[0].norm(dim=-1) <= (1 + _ARRIVED) * length[off]
+        better = shorter & (whole[2] < rest[off])
+        off, polished = off[better], [value[better] for value in whole]
+        velocity[off], gap[off], rest[off] = polished
+        length[off] = polished[0].norm(dim=-1)
     vector = (basis[keep] @ velocity.unsqueeze(-1)).squeeze(-1)
-    return rows[keep], _shots(manifold, vector, found.length, gap, rest, target)
+    return rows[keep], _shots(manifold, vector, length, gap, rest, target)
 
 
 def _aimed(
@@ -302,6 +317,10 @@ def _last_change(velocity: Tensor) -> float:
     return float(torch.finfo(velocity.dtype).eps ** (1 / 3))
 
 
+def _exact(length: Tensor, target: Tensor) -> Tensor:
+    return 2 * _last_change(length) * length + _rounding(target)
+
+
 def _rounding(target: Tensor) -> Tensor:
     return _ROUNDING * torch.finfo(target.dtype).eps * (1 + target.norm(dim=-1))
 
@@ -315,7 +334,7 @@ def _shots(
     target: Tensor,
 ) -> _Shots:
     # Where charts jump apart, an end within the tolerance of the manifold is all there is.
-    exact = rest <= 2 * _last_change(vector) * length + _rounding(target)
+    exact = rest <= _exact(length, target)
     near = rest <= _ARRIVED * length + manifold.tolerance
     bound = torch.where(exact, length, torch.where(near, length + rest, torch.inf))
     return _Shots(vector, length, gap, bound)
@@ -338,6 +357,7 @@ def _newton(
     target: Tensor,
     tolerance: float | None,
     smallest_change: float,
+    field: float = _CONJUGATE,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Damped Newton's method until a step is relatively below ``smallest_change``; it is still made.
 
@@ -371,7 +391,7 @@ def _newton(
         change[chosen] = step * (bound / long.clamp(min=tiny)).clamp(max=1)
         damping[chosen] = 1.0
         damping[active[~better]] /= 2
-        conjugate = chosen[_conjugate(end.jacobi[better])]
+        conjugate = chosen[_conjugate(end.jacobi[better], field)]
         short = change.norm(dim=-1) <= smallest_change * best.norm(dim=-1) + rounding
         last = chosen[short[chosen]]
         best[last] += change[last]
@@ -384,7 +404,7 @@ def _newton(
     return best, least, residual
 
 
-def _conjugate(jacobi: Tensor) -> Tensor:
+def _conjugate(jacobi: Tensor, field: float) -> Tensor:
     """Whether ends are nearly conjugate to the starts, or one conjugate point lies between."""
     least = torch.linalg.svdvals(jacobi)[:, -1]
-    return (least < _CONJUGATE) | (torch.linalg.det(jacobi) < 0)
+    return (least < field) | (torch.linalg.det(jacobi) < 0)
