@@ -21,13 +21,96 @@ from torch import Tensor
 
 from learnedmanifolds.geometry.geodesic import flow
 from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
+from learnedmanifolds.geometry.paths import distinct
+from learnedmanifolds.geometry.shooting import (
+    ARRIVED,
+    Shots,
+    accurate,
+    aimed,
+    judged,
+    last_change,
+    misses,
+    newton,
+    rough_tolerance,
+    vectors,
+)
 
-_ITERATIONS = 25
+_ITERATIONS, _LAST_ITERATIONS = 25, 10
+# What the first half of a path may miss of its middle, in units of the path.
+_HALFWAY = 0.1
+# Halves that are the same once they are roughly straight: see `distinct`.
+_STRAIGHT = (1 + 1e-4, 0.02)
 _FIRST_RADIUS, _LEAST_RADIUS, _LARGEST_RADIUS = 0.5, 1e-4, 0.7
 _LARGEST_GAP = 0.3
 # Curvatures of the energy below these parts of the largest count as none, and as negative.
 _FLAT, _SADDLE = 1e-9, 1e-4
 _KICK = 0.1
+
+
+def bend(
+    manifold: ChartedManifold,
+    pair: Tensor,
+    start: Located,
+    direction: Tensor,
+    length: Tensor,
+    middle: tuple[Tensor, Tensor],
+    target: Tensor,
+    tolerance: float | None,
+) -> tuple[Tensor, Shots]:
+    """Geodesics that end at the targets, straightened from two halves, and the rows they are of.
+
+    Of rows of one pair that become the same one is left. The middles (N, n) are where the first
+    halves end to begin with, and points a little further on.
+    """
+    local = LocalGeometry(manifold, start.coords, start.chart, first_order=True)
+    velocity, rest = aimed(manifold, start, local, direction, length / 2, middle[0])
+    # Where no geodesic leads to the middle, the boundary of the manifold is in the way.
+    rows = (rest <= _HALFWAY * length).nonzero().squeeze(-1)
+    start, velocity = Located(start.chart[rows], start.coords[rows]), velocity[rows]
+    target, length, ahead = target[rows], length[rows], (middle[1] - middle[0])[rows]
+    frame = (local.inverse @ local.tangent_basis).mT[rows]
+    rough = rough_tolerance(length)
+    ends = flow(manifold, start, frame, velocity, tolerance=rough).located
+    hinge = LocalGeometry(manifold, ends.coords, ends.chart, first_order=True)
+    second, _ = aimed(manifold, ends, hinge, ahead, length / 2, target)
+    second = vectors(hinge, second)
+    found = straighten(manifold, start, frame, velocity, second, target, rough)
+    # Most have become the same by now.
+    basis = local.tangent_basis[rows]
+    directions = (basis @ found.velocity.unsqueeze(-1)).mT
+    keep, _ = distinct(pair[rows], directions, found.length, int(pair.max()) + 1, *_STRAIGHT)
+    keep = keep[found.length[keep].isfinite()]
+    start, target = Located(start.chart[keep], start.coords[keep]), target[keep]
+    frame, halves = frame[keep], (found.velocity[keep], found.second[keep])
+    found = straighten(manifold, start, frame, *halves, target, tolerance, _LAST_ITERATIONS)
+    velocity = 2 * found.velocity
+    end = flow(manifold, start, frame, velocity, tolerance=tolerance)
+    gap, rest = misses(manifold, end, target)
+    length = found.length
+    # Where charts jump apart, what two halves see of it is not what one geodesic sees.
+    off = (rest > accurate(length, target)).nonzero().squeeze(-1)
+    if len(off):
+        rows_off = Located(start.chart[off], start.coords[off])
+        local = LocalGeometry(manifold, *reversed(rows_off), first_order=True)
+        last = last_change(velocity)
+        whole = newton(
+            manifold,
+            rows_off,
+            local,
+            velocity[off],
+            target[off],
+            tolerance,
+            last,
+            field=0.0,
+            iterations=_LAST_ITERATIONS,
+        )
+        shorter = whole[0].norm(dim=-1) <= (1 + ARRIVED) * length[off]
+        better = shorter & (whole[2] < rest[off])
+        off, polished = off[better], [value[better] for value in whole]
+        velocity[off], gap[off], rest[off] = polished
+        length[off] = polished[0].norm(dim=-1)
+    vector = (basis[keep] @ velocity.unsqueeze(-1)).squeeze(-1)
+    return rows[keep], judged(manifold, vector, length, gap, rest, target)
 
 
 class Hinged(NamedTuple):
@@ -69,6 +152,7 @@ def straighten(
     second: Tensor,
     target: Tensor,
     tolerance: float | None = None,
+    iterations: int = _ITERATIONS,
 ) -> Hinged:
     """Least energy of two geodesics that meet at a hinge, by Newton's method in a trust region.
 
@@ -86,6 +170,8 @@ def straighten(
         Where the second half ends.
     tolerance : float, optional
         Of geodesics, see `flow`.
+    iterations : int
+        At most.
     """
     dtype = velocity.dtype
     level = torch.finfo(dtype).eps ** 0.55 if tolerance is None else tolerance
@@ -96,7 +182,7 @@ def straighten(
     state: _State | None = None
     found = torch.zeros_like(start.chart, dtype=torch.bool)
     active = torch.arange(len(velocity), device=velocity.device)
-    for _ in range(_ITERATIONS):
+    for _ in range(iterations):
         rows = Located(start.chart[active], start.coords[active])
         new = _halves(
             manifold, rows, frame[active], trial[active], ahead[active], target[active], tolerance

@@ -7,10 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from learnedmanifolds.geometry.geodesic import Flow, flow
 from learnedmanifolds.geometry.graph import SampleGraph
-from learnedmanifolds.geometry.hinge import straighten
-from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
+from learnedmanifolds.geometry.hinge import bend
+from learnedmanifolds.geometry.local import ChartedManifold, Located
 from learnedmanifolds.geometry.paths import (
     SEGMENTS,
     chain_along,
@@ -22,6 +21,7 @@ from learnedmanifolds.geometry.paths import (
     relax,
     straight_chain,
 )
+from learnedmanifolds.geometry.shooting import ARRIVED, shoot
 
 _CHUNK = 512
 
@@ -29,22 +29,10 @@ _CHUNK = 512
 # longer they are at most, and how far from each other at least. Before they are relaxed, ways of
 # nodes zigzag; after some steps most have joined another.
 _BEFORE, _BETWEEN, _RELAXED = (1.7, 0.1), (1.3, 0.1), (1.01, 0.02)
-_STRAIGHT = (1 + 1e-4, 0.02)
 _FIRST_STEPS = 3
 
 # A geodesic longer than its chain by more than this factor is another one.
 _ELSEWHERE = 1.02
-
-_ITERATIONS = 30
-_LOOSE, _ROUGH_CHANGE = 1e-5, 1e-3
-_LEAST_DAMPING = 0.05
-_ARRIVED = 1e-3
-# Newton's method is left where a field with unit rate, of size 1 at the end on a flat manifold, is
-# smaller there than this: on a sphere within 5 degrees of the antipode.
-_CONJUGATE = 0.03
-# What the first half of a path may miss of its middle, in units of the path.
-_HALFWAY = 0.1
-_ROUNDING = 64
 
 
 class Logarithm(NamedTuple):
@@ -135,13 +123,13 @@ def _logarithm(
     points = torch.where(turned.unsqueeze(-1), points.flip(1), points)
     leaving = torch.where(turned, -arriving, leaving)
     starts = Located(start.chart[pair], start.coords[pair])
-    shots = _shoot(manifold, starts, leaving, length, y[pair], tolerance)
+    shots = shoot(manifold, starts, leaving, length, y[pair], tolerance)
     # Where Newton's method fails, or goes elsewhere, or nearly conjugate points make it unsafe.
-    limit = torch.minimum(_ELSEWHERE * length, (1 + _ARRIVED) * shots.length)
+    limit = torch.minimum(_ELSEWHERE * length, (1 + ARRIVED) * shots.length)
     again = (~(shots.bound <= limit)).nonzero().squeeze(-1)
     if len(again):
         middle = points[again, SEGMENTS // 2], points[again, SEGMENTS // 2 + 1]
-        rows, hinged = _bend(
+        rows, hinged = bend(
             manifold,
             pair[again],
             Located(starts.chart[again], starts.coords[again]),
@@ -193,198 +181,3 @@ def _chains(
         pairs.append(index[some])
         chains.append(chain_along(manifold, graph, s, t, [way for _, way in flat]))
     return torch.cat(pairs), Located(*(torch.cat(parts) for parts in zip(*chains, strict=True)))
-
-
-class _Shots(NamedTuple):
-    """Geodesics that end at a target, or near it.
-
-    ``vector`` (N, n), initial velocities; ``length`` (N,); ``gap`` (N,), normal to the manifold;
-    ``bound`` (N,), on the distance of the target: with what is left of the way to it, infinite where
-    no geodesic was found.
-    """
-
-    vector: Tensor
-    length: Tensor
-    gap: Tensor
-    bound: Tensor
-
-
-def _shoot(
-    manifold: ChartedManifold,
-    start: Located,
-    direction: Tensor,
-    length: Tensor,
-    target: Tensor,
-    tolerance: float | None,
-) -> _Shots:
-    """Geodesics that end nearest to the targets, from directions (N, n) and lengths near theirs."""
-    local = LocalGeometry(manifold, start.coords, start.chart, first_order=True)
-    velocity, _ = _aimed(manifold, start, local, direction, length, target)
-    last = _last_change(velocity)
-    velocity, gap, rest = _newton(manifold, start, local, velocity, target, tolerance, last)
-    vector = _vector(local, velocity)
-    return _shots(manifold, vector, velocity.norm(dim=-1), gap, rest, target)
-
-
-def _bend(
-    manifold: ChartedManifold,
-    pair: Tensor,
-    start: Located,
-    direction: Tensor,
-    length: Tensor,
-    middle: tuple[Tensor, Tensor],
-    target: Tensor,
-    tolerance: float | None,
-) -> tuple[Tensor, _Shots]:
-    """Geodesics that end at the targets, straightened from two halves, and the rows they are of.
-
-    Of rows of one pair that become the same one is left. The middles (N, n) are where the first
-    halves end to begin with, and points a little further on.
-    """
-    local = LocalGeometry(manifold, start.coords, start.chart, first_order=True)
-    velocity, rest = _aimed(manifold, start, local, direction, length / 2, middle[0])
-    # Where no geodesic leads to the middle, the boundary of the manifold is in the way.
-    rows = (rest <= _HALFWAY * length).nonzero().squeeze(-1)
-    start, velocity = Located(start.chart[rows], start.coords[rows]), velocity[rows]
-    target, length, ahead = target[rows], length[rows], (middle[1] - middle[0])[rows]
-    frame = (local.inverse @ local.tangent_basis).mT[rows]
-    rough = _rough(length)
-    ends = flow(manifold, start, frame, velocity, tolerance=rough).located
-    hinge = LocalGeometry(manifold, ends.coords, ends.chart, first_order=True)
-    second, _ = _aimed(manifold, ends, hinge, ahead, length / 2, target)
-    second = _vector(hinge, second)
-    found = straighten(manifold, start, frame, velocity, second, target, rough)
-    # Most have become the same by now.
-    basis = local.tangent_basis[rows]
-    directions = (basis @ found.velocity.unsqueeze(-1)).mT
-    keep, _ = distinct(pair[rows], directions, found.length, int(pair.max()) + 1, *_STRAIGHT)
-    keep = keep[found.length[keep].isfinite()]
-    start, target = Located(start.chart[keep], start.coords[keep]), target[keep]
-    frame, halves = frame[keep], (found.velocity[keep], found.second[keep])
-    found = straighten(manifold, start, frame, *halves, target, tolerance)
-    velocity = 2 * found.velocity
-    end = flow(manifold, start, frame, velocity, tolerance=tolerance)
-    gap, rest = _misses(manifold, end, target)
-    vector = (basis[keep] @ velocity.unsqueeze(-1)).squeeze(-1)
-    return rows[keep], _shots(manifold, vector, found.length, gap, rest, target)
-
-
-def _aimed(
-    manifold: ChartedManifold,
-    start: Located,
-    local: LocalGeometry,
-    direction: Tensor,
-    length: Tensor,
-    target: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Velocities (N, d) in the tangent bases that roughly lead to targets, and what is left (N,).
-
-    From directions (N, n) and lengths (N,) near theirs.
-    """
-    along = (direction.unsqueeze(-2) @ local.tangent_basis).squeeze(-2)
-    tiny = torch.finfo(length.dtype).tiny
-    velocity = along * (length / along.norm(dim=-1).clamp(min=tiny)).unsqueeze(-1)
-    rough = _rough(velocity)
-    velocity, _, rest = _newton(manifold, start, local, velocity, target, rough, _ROUGH_CHANGE)
-    return velocity, rest
-
-
-def _vector(local: LocalGeometry, velocity: Tensor) -> Tensor:
-    return (local.tangent_basis @ velocity.unsqueeze(-1)).squeeze(-1)
-
-
-def _rough(value: Tensor) -> float:
-    return float(max(_LOOSE, torch.finfo(value.dtype).eps ** 0.55))
-
-
-def _last_change(velocity: Tensor) -> float:
-    # The error after a last step of this size is its square; where charts disagree a tenth of it.
-    return float(torch.finfo(velocity.dtype).eps ** (1 / 3))
-
-
-def _rounding(target: Tensor) -> Tensor:
-    return _ROUNDING * torch.finfo(target.dtype).eps * (1 + target.norm(dim=-1))
-
-
-def _shots(
-    manifold: ChartedManifold,
-    vector: Tensor,
-    length: Tensor,
-    gap: Tensor,
-    rest: Tensor,
-    target: Tensor,
-) -> _Shots:
-    # Where charts jump apart, an end within the tolerance of the manifold is all there is.
-    exact = rest <= 2 * _last_change(vector) * length + _rounding(target)
-    near = rest <= _ARRIVED * length + manifold.tolerance
-    bound = torch.where(exact, length, torch.where(near, length + rest, torch.inf))
-    return _Shots(vector, length, gap, bound)
-
-
-def _misses(manifold: ChartedManifold, end: Flow, target: Tensor) -> tuple[Tensor, Tensor]:
-    """How far geodesics end from targets, normal to the manifold and along it."""
-    at = LocalGeometry(manifold, end.coords, end.chart, first_order=True)
-    gap = target - at.point
-    along = (gap.unsqueeze(-2) @ at.jacobian @ end.carried.mT).norm(dim=(-2, -1))
-    along = torch.where(end.time == 1, along, torch.inf)
-    return (gap.norm(dim=-1).square() - along.square()).clamp(min=0).sqrt(), along
-
-
-def _newton(
-    manifold: ChartedManifold,
-    start: Located,
-    local: LocalGeometry,
-    velocity: Tensor,
-    target: Tensor,
-    tolerance: float | None,
-    smallest_change: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Damped Newton's method until a step is relatively below ``smallest_change``; it is still made.
-
-    Returns velocities, what is left of the gaps normal to the manifold, and what was left of them
-    along it before the last step: infinite where the end is nearly conjugate to the start, or beyond.
-    """
-    frame = (local.inverse @ local.tangent_basis).mT
-    best, change = velocity.clone(), torch.zeros_like(velocity)
-    least, residual = (torch.full_like(velocity[:, 0], torch.inf) for _ in range(2))
-    damping = torch.ones_like(least)
-    active = torch.arange(len(velocity), device=velocity.device)
-    tiny = torch.finfo(velocity.dtype).tiny
-    rounding = _rounding(target)
-    for _ in range(_ITERATIONS):
-        trial = best[active] + damping[active].unsqueeze(-1) * change[active]
-        rows = Located(start.chart[active], start.coords[active])
-        end = flow(manifold, rows, frame[active], trial, jacobi=True, tolerance=tolerance)
-        at = LocalGeometry(manifold, end.coords, end.chart, first_order=True)
-        gap = target[active] - at.point
-        along = (gap.unsqueeze(-2) @ at.jacobian @ end.carried.mT).squeeze(-2)
-        size = gap.norm(dim=-1)
-        better = (end.time == 1) & (size <= least[active] * (1 + 1e-9))
-        chosen = active[better]
-        best[chosen], least[chosen] = trial[better], size[better]
-        residual[chosen] = along[better].norm(dim=-1)
-        step = torch.linalg.lstsq(end.jacobi[better], along[better].unsqueeze(-1)).solution
-        # Far from the solution no step is longer than half the velocity and the gap.
-        bound = 0.5 * trial[better].norm(dim=-1, keepdim=True) + residual[chosen].unsqueeze(-1)
-        step = step.squeeze(-1)
-        long = step.norm(dim=-1, keepdim=True)
-        change[chosen] = step * (bound / long.clamp(min=tiny)).clamp(max=1)
-        damping[chosen] = 1.0
-        damping[active[~better]] /= 2
-        conjugate = chosen[_conjugate(end.jacobi[better])]
-        short = change.norm(dim=-1) <= smallest_change * best.norm(dim=-1) + rounding
-        last = chosen[short[chosen]]
-        best[last] += change[last]
-        # What is left of the gap is normal to the manifold: the charts disagree by it.
-        least[last] = (least[last].square() - residual[last].square()).clamp(min=0).sqrt()
-        residual[conjugate], damping[conjugate] = torch.inf, 0.0
-        active = active[~(better & short[active]) & (damping[active] > _LEAST_DAMPING)]
-        if not len(active):
-            break
-    return best, least, residual
-
-
-def _conjugate(jacobi: Tensor) -> Tensor:
-    """Whether ends are nearly conjugate to the starts, or one conjugate point lies between."""
-    least = torch.linalg.svdvals(jacobi)[:, -1]
-    return (least < _CONJUGATE) | (torch.linalg.det(jacobi) < 0)
