@@ -110,6 +110,6 @@ def _push(
     out = module(rows.reshape(math.prod(lead), *shape))
     constant = module(rows.new_zeros(1, *shape)).flatten()
     after = tuple(out.shape[1:])
-    out = out.reshape(*lead, -1)
+    out = out.reshape(*lead, math.prod(after))
     value, rest = out.split_with_sizes((1, out.shape[-3] - 1), -3)
     return torch.cat([value, rest - constant], -3), after

@@ -12,6 +12,9 @@ _N_TRIED = 5
 
 def require_usable(atlas: Atlas) -> None:
     """`ValueError` if the charts overflow at points along the diagonals of their boxes."""
+    if atlas.dtype.itemsize < 4:
+        # Half precision is for files: processors do not compute in it.
+        atlas = atlas.to(torch.float32)
     line = torch.linspace(-1, 1, _N_TRIED, dtype=atlas.dtype).view(-1, 1)
     with torch.no_grad():
         points = atlas.charts.decode(line.expand(atlas.n_charts, -1, atlas.dim)).flatten(0, 1)

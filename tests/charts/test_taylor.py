@@ -99,3 +99,8 @@ def test_rows_of_several_charts_at_once():
 )
 def test_unknown_modules_are_left_to_automatic_differentiation(module):
     assert not can_push(module)
+
+
+def test_no_points_make_no_jets():
+    for ours in jets(nn.Sequential(nn.Linear(4, 7), nn.Tanh()).double(), (4,), ((0, 1),), n=0)[0]:
+        assert ours.shape[-2:] == (0, 7)
