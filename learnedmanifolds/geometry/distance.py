@@ -39,7 +39,7 @@ class _SquaredDistance(torch.autograd.Function):
     def forward(
         ctx: Any, metric: InducedMetric, start: Located, end: Located, x: Tensor, y: Tensor
     ) -> Tensor:
-        start, end = (Located(p.chart, p.coords.detach()) for p in (start, end))
+        ctx.back, start, end = metric.ordered(start, end)
         found = metric.logarithm(start, end)
         ctx.metric, ctx.start, ctx.end, ctx.vector = metric, start, end, found.vector
         return found.distance.square()
@@ -48,14 +48,16 @@ class _SquaredDistance(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, Tensor, Tensor | None]:
         scale = 2 * gradients[0].unsqueeze(-1)
-        at_y = None
-        if ctx.needs_input_grad[4]:
+        leaving = arriving = -scale * ctx.vector
+        if ctx.needs_input_grad[4] or bool(ctx.back.any()):
             vector = ctx.vector.nan_to_num()
             moved, velocity = ctx.metric.parallel_transport(vector.unsqueeze(1), ctx.start, vector)
             there, other = (
                 LocalGeometry(ctx.metric.manifold, p.coords, p.chart, first_order=True)
                 for p in (moved, ctx.end)
             )
-            at_y = scale * there.turned(velocity, other).squeeze(1)
-            at_y = torch.where(ctx.vector.isnan(), torch.nan, at_y)
-        return None, None, None, -scale * ctx.vector, at_y
+            arriving = scale * there.turned(velocity, other).squeeze(1)
+            arriving = torch.where(ctx.vector.isnan(), torch.nan, arriving)
+        at_x = torch.where(ctx.back, arriving, leaving)
+        at_y = torch.where(ctx.back, leaving, arriving) if ctx.needs_input_grad[4] else None
+        return None, None, None, at_x, at_y

@@ -83,6 +83,22 @@ def logarithm(
     return Logarithm(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
+def ordered(start: Located, end: Located, x: Tensor, y: Tensor) -> tuple[Tensor, Located, Located]:
+    """Pairs of points in an order that depends on them alone, and which were turned round, (N, 1).
+
+    The same is then found there and back, also where charts disagree: distances are symmetric.
+    """
+    gap = y - x
+    back = gap.gather(-1, gap.abs().argmax(-1, keepdim=True)) < 0
+    forth, other = (
+        Located(
+            torch.where(back.squeeze(-1), p.chart, q.chart), torch.where(back, p.coords, q.coords)
+        )
+        for p, q in ((end, start), (start, end))
+    )
+    return back, forth, other
+
+
 def _logarithm(
     manifold: ChartedManifold,
     graph: SampleGraph,
@@ -94,16 +110,7 @@ def _logarithm(
     x, y = (manifold.decode(p.coords, p.chart).flatten(1) for p in (start, end))
     vector = torch.full_like(y, torch.nan)
     distance = miss = torch.full_like(y[:, 0], torch.inf)
-    # Which of two points is looked from depends on them alone, not on which comes first: so the
-    # same chains are found there and back, and distances are symmetric.
-    gap = y - x
-    back = gap.gather(-1, gap.abs().argmax(-1, keepdim=True)) < 0
-    forth, other = (
-        Located(
-            torch.where(back.squeeze(-1), p.chart, q.chart), torch.where(back, p.coords, q.coords)
-        )
-        for p, q in ((end, start), (start, end))
-    )
+    back, forth, other = ordered(start, end, x, y)
     pair, chain = _chains(manifold, graph, forth, other, torch.where(back, x, y), n_ways)
     if not len(pair):
         return Logarithm(vector, distance, miss)

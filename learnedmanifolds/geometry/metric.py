@@ -12,7 +12,7 @@ from learnedmanifolds.geometry.curvature import Curvature
 from learnedmanifolds.geometry.geodesic import BoundaryError, Flow, flow
 from learnedmanifolds.geometry.graph import sample_graph
 from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
-from learnedmanifolds.geometry.logarithm import Logarithm, logarithm
+from learnedmanifolds.geometry.logarithm import Logarithm, logarithm, ordered
 from learnedmanifolds.geometry.volume import ball_volume, uniform, volume
 
 _CHUNK = 4096
@@ -150,8 +150,18 @@ class InducedMetric:
         return found.vector
 
     def dist(self, point: Located, end: Located) -> Tensor:
-        """Length of the shortest path, (N,); infinity between components."""
-        return self.logarithm(point, end).distance
+        """Length of the shortest path, (N,), the same in both directions; infinity between components."""
+        return self.logarithm(*self.ordered(point, end)[1:]).distance
+
+    def ordered(self, point: Located, end: Located) -> tuple[Tensor, Located, Located]:
+        """Pairs in an order that depends on them alone, and which were turned round, (N, 1)."""
+        point, end = (Located(p.chart, p.coords.detach()) for p in (point, end))
+        if len(point.chart) != len(end.chart):
+            raise ValueError(
+                f"end must hold as many points as point, {len(point.chart)}, got {len(end.chart)}."
+            )
+        x, y = (self.manifold.decode(p.coords, p.chart).flatten(1) for p in (point, end))
+        return ordered(point, end, x, y)
 
     def volume(self, n_points: int = 16_384) -> float:
         """Riemannian volume, in (units of the data)^d; overlaps of charts count once.

@@ -182,7 +182,8 @@ class MixtureVAE(Framed, TrainedEstimator):
     def _require_distinct(self, x: Tensor) -> None:
         """`ValueError` if too many of the points (N, n) are the same ones."""
         # Different points have different products with a random vector.
-        probe = torch.randn(x.shape[1], generator=torch.Generator().manual_seed(0))
+        source = torch.Generator().manual_seed(0)
+        probe = torch.randn(x.shape[1], generator=source, dtype=x.dtype)
         count, least = len((x @ probe).unique()), self.n_charts * (self.dim + 2)
         if count < least:
             raise ValueError(
