@@ -14,8 +14,8 @@ _PER_AXIS = {1: 129, 2: 33, 3: 13, 4: 7}
 _MANY = 4096
 # Numbers that the anchors of an atlas may take; a chart has at least some.
 _LARGEST, _FEWEST = 2**25, 64
-# Starts for one point beside the encoders'.
-_BASINS = 16
+# Starts for one point beside the encoders', up to three dimensions and beyond, where there are many.
+_BASINS, _FEW, _BASINS_BEYOND = 16, 3, 4
 # An error below this many roundings of a point's size is zero.
 _ROUNDING = 64
 
@@ -46,7 +46,7 @@ def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
 
     Minimises |D_k(t) - x|^2 over the boxes of all charts: from the encoder's coordinates in the chart
     that claims x best, then from every anchor that is nearer than its neighbours in the box and may
-    lead to a nearer point.
+    lead to a nearer point: up to 16 of them, above three dimensions up to 4.
     """
     n, d = len(x), manifold.dim
     if not n:
@@ -61,7 +61,8 @@ def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
     if not len(left):
         return Located(chart, coords)
     spread, places = manifold.anchors
-    row, anchor = spread.basins(x[left], error[left], _BASINS)
+    count = _BASINS if d <= _FEW else _BASINS_BEYOND
+    row, anchor = spread.basins(x[left], error[left], count)
     row = left[row]
     # A minimum as near to an anchor as its neighbours is the one that it would lead to.
     at, other = places.coords[anchor], places.chart[anchor]
@@ -83,7 +84,7 @@ def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
 
 
 def _descend(manifold: ChartedManifold, chart: Tensor, coords: Tensor, x: Tensor) -> Refined:
-    def expand(at: Tensor, index: Tensor) -> Expansion:
-        return expansion(lambda t, pairs: manifold.jet(at, chart[index], t, pairs), at, True)
+    def expand(at: Tensor, index: Tensor, second: bool) -> Expansion:
+        return expansion(lambda t, pairs: manifold.jet(at, chart[index], t, pairs), at, second)
 
     return refine(expand, coords, x)

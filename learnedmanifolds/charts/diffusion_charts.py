@@ -97,7 +97,10 @@ class DiffusionCharts(Charts):
         """Coordinates (N, d) of the points of charts (N,) nearest to x (N, n)."""
         with torch.no_grad():
             coords = refine(
-                lambda t, index: self._expand(t, chart[index], True), start, x.detach(), BOUND
+                lambda t, index, second: self._expand(t, chart[index], second),
+                start,
+                x.detach(),
+                BOUND,
             ).coords
             if not x.requires_grad:
                 return coords

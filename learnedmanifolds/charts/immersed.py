@@ -132,8 +132,8 @@ class ImmersedCharts(Charts):
         for k in chart.unique().tolist():
             index = (chart == k).nonzero().squeeze(-1)
 
-            def expand(t: Tensor, _: Tensor, k: int = k) -> Expansion:
-                return self._expand(t, k, second=True)
+            def expand(t: Tensor, _: Tensor, second: bool, k: int = k) -> Expansion:
+                return self._expand(t, k, second)
 
             found = refine(expand, coords[index], x[index], _BOUND)
             coords[index], error[index] = found.coords, (found.point - x[index]).norm(dim=-1)

@@ -11,6 +11,8 @@ from torch import Tensor
 from learnedmanifolds.charts.jet import Jet, Pairs
 
 _MAX_ITERATIONS = 60
+# Gauss-Newton's part of them, above few dimensions.
+_FIRST_ITERATIONS, _FEW = 10, 3
 _FIRST_DAMPING, _LEAST_DAMPING, _LARGEST_DAMPING = 1e-3, 1e-10, 1e12
 # Shares of the decrease that the model foresees, below which a step is refused and above which it
 # is trusted with longer ones.
@@ -38,7 +40,7 @@ class Refined(NamedTuple):
     point: Tensor
 
 
-Expand = Callable[[Tensor, Tensor], Expansion]
+Expand = Callable[[Tensor, Tensor, bool], Expansion]
 
 
 def unit_pairs(dim: int) -> Pairs:
@@ -61,13 +63,16 @@ def refine(expand: Expand, coords: Tensor, target: Tensor, bound: float = 1.0) -
     """Minimise |D(t) - x|^2 / 2 over the box [-bound, bound]^d from given coordinates.
 
     Newton's method with Levenberg's damping, each eigenvalue of the Hessian by its absolute value, so
-    that saddles are left. Steps are clipped to the box, and taken only where the cost falls by a share of
-    what the model foresees; points that have converged leave the batch.
+    that saddles are left; above three dimensions, where second derivatives are many, first Gauss-Newton,
+    which has converged to a minimum in few steps where the residual is small. Steps are clipped to the
+    box, and taken only where the cost falls by a share of what the model foresees; points that have
+    converged leave the batch.
 
     Parameters
     ----------
     expand : callable
-        ``expand(coords, index)`` gives the `Expansion` at coordinates (M, d) of the rows ``index`` (M,).
+        ``expand(coords, index, second)`` gives the `Expansion` at coordinates (M, d) of the rows
+        ``index`` (M,); without ``second`` its second derivatives may be none, (M, 0, n).
     coords : Tensor, shape (N, d)
         Starts; clipped to the box.
     target : Tensor, shape (N, n)
@@ -85,17 +90,23 @@ def refine(expand: Expand, coords: Tensor, target: Tensor, bound: float = 1.0) -
     coords = coords.clamp(-bound, bound)
     eps = torch.finfo(coords.dtype).eps
     active = torch.arange(len(coords), device=coords.device)
-    at = _model(expand(coords, active), coords, target, bound)
+    first = _FIRST_ITERATIONS if coords.shape[-1] > _FEW else 0
+    at = _model(expand(coords, active, not first), coords, target, bound)
     point = at.point.clone()
     damping = torch.full_like(at.scale, _FIRST_DAMPING)
-    for _ in range(_MAX_ITERATIONS):
+    for iteration in range(_MAX_ITERATIONS):
+        if iteration == first > 0:
+            at = _model(expand(at.coords, active, True), at.coords, target[active], bound)
         step, foreseen = _step(at, damping[active], bound)
         moves = step.abs().amax(-1) > _ROUNDINGS * eps
         active = active[moves]
         if not len(active):
             break
         at, step, foreseen = _Model(*(part[moves] for part in at)), step[moves], foreseen[moves]
-        to = _model(expand(at.coords + step, active), at.coords + step, target[active], bound)
+        second = iteration >= first
+        to = _model(
+            expand(at.coords + step, active, second), at.coords + step, target[active], bound
+        )
         # The difference of the squares, without cancelling where x is far away.
         gain = ((at.point - to.point) * (at.residual + to.residual)).sum(-1) / 2
         share = gain / foreseen
@@ -141,9 +152,10 @@ def _model(made: Expansion, coords: Tensor, target: Tensor, bound: float) -> _Mo
     gradient = (made.first @ residual.unsqueeze(-1)).squeeze(-1)
     metric = made.first @ made.first.mT
     row, column = torch.triu_indices(*metric.shape[-2:], device=coords.device)
-    along = (made.second @ residual.unsqueeze(-1)).squeeze(-1)
     bend = torch.zeros_like(metric)
-    bend[:, row, column] = bend[:, column, row] = along
+    if made.second.shape[1]:
+        along = (made.second @ residual.unsqueeze(-1)).squeeze(-1)
+        bend[:, row, column] = bend[:, column, row] = along
     scale = metric.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=torch.finfo(coords.dtype).tiny)
     return _Model(coords, made.point, residual, gradient, metric + bend, scale)
 

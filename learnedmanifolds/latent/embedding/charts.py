@@ -59,7 +59,7 @@ class NetworkCharts(AnalyticCharts):
     def _nearest(self, y: Tensor) -> Tensor:
         with torch.no_grad():
             start = self.anchors[torch.cdist(y, self.network(self.anchors)).argmin(-1)]
-            found = refine(lambda t, _: self._expand(t, True), start, y.detach(), _BOUND)
+            found = refine(lambda t, _, second: self._expand(t, second), start, y.detach(), _BOUND)
             coords = found.coords
             if not y.requires_grad:
                 return coords
