@@ -7,7 +7,6 @@ import functools
 import json
 import math
 import numbers
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer, positive
 from learnedmanifolds._grad import differentiable
 from learnedmanifolds._record import Record, write
+from learnedmanifolds.atlas.batches import by_chart, in_pieces
 from learnedmanifolds.atlas.nearest import anchors, nearest
 from learnedmanifolds.atlas.quality import Quality, measure_quality
 from learnedmanifolds.atlas.transition import deepest_other, move
@@ -127,14 +127,14 @@ class Atlas:
         """Points (N, *ambient_shape) of coordinates (N, d) in their charts, int or (N,)."""
         z = self._coords(coords)
         charts = self._chart(chart, len(z))
-        points = _by_chart(self.n_charts, charts, (z,), lambda k, t: self.charts.decode(t, k))
+        points = by_chart(self.n_charts, charts, (z,), lambda k, t: self.charts.decode(t, k))
         return points.unflatten(-1, self.ambient_shape)
 
     def encode(self, x: ArrayLike, chart: ArrayLike | int) -> Tensor:
         """Coordinates (N, d) of points (N, *ambient_shape) in the given charts, int or (N,)."""
         flat = self.flat(x)
         charts = self._chart(chart, len(flat))
-        return _by_chart(self.n_charts, charts, (flat,), lambda k, y: self.charts.encode(y, k))
+        return by_chart(self.n_charts, charts, (flat,), lambda k, y: self.charts.encode(y, k))
 
     def jet(self, coords: Tensor, chart: Tensor | int, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """Derivatives of the decoder, see `Charts.jet`; points may be in different charts."""
@@ -145,8 +145,8 @@ class Atlas:
             value = jet.value.unsqueeze(-3)
             return torch.cat([value, jet.first, jet.second], -3).movedim(-3, -2)
 
-        by = _by_chart if coords.device.type != "cpu" else _in_pieces
-        stacked = by(self.n_charts, chart, (coords, tangents.movedim(0, 1)), rows)
+        evaluate = by_chart if coords.device.type != "cpu" else in_pieces
+        stacked = evaluate(self.n_charts, chart, (coords, tangents.movedim(0, 1)), rows)
         stacked = stacked.movedim(-2, 0)
         return Jet(stacked[0], stacked[1 : 1 + n_first], stacked[1 + n_first :])
 
@@ -347,55 +347,3 @@ class Atlas:
         if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < self.n_charts:
             raise ValueError(f"chart must be in 0..{self.n_charts - 1}, got {index.tolist()[:10]}.")
         return index.to(self.device)
-
-
-def _by_chart(
-    n_charts: int,
-    chart: Tensor | int,
-    arguments: tuple[Tensor, ...],
-    function: Callable[..., Tensor],
-) -> Tensor:
-    """Evaluate ``function(k, *arguments)`` for rows in different charts in one batched call.
-
-    Rows of one chart go to that chart alone; of several, they are padded to a batch a chart.
-    """
-    if isinstance(chart, int):
-        return function(chart, *arguments)
-    if chart.numel() == 0 or bool((chart == chart[0]).all()):
-        return function(int(chart[0]) if chart.numel() else 0, *arguments)
-    counts = torch.bincount(chart, minlength=n_charts)
-    size = int(counts.max())
-    order = torch.argsort(chart, stable=True)
-    starts = counts.cumsum(0) - counts
-    rank = torch.empty_like(chart)
-    rank[order] = torch.arange(len(chart), device=chart.device) - starts[chart[order]]
-    slot = chart * size + rank
-    padded = []
-    for argument in arguments:
-        buffer = argument.new_zeros(n_charts * size, *argument.shape[1:])
-        padded.append(buffer.index_copy(0, slot, argument).unflatten(0, (n_charts, size)))
-    return function(None, *padded).flatten(0, 1)[slot]
-
-
-# Measured on jets of flow charts: larger temporary tensors do not stay in the processor's cache, and
-# a point then takes 2 to 4 times as long.
-_PIECE = 128
-
-
-def _in_pieces(
-    n_charts: int,
-    chart: Tensor | int,
-    arguments: tuple[Tensor, ...],
-    function: Callable[..., Tensor],
-) -> Tensor:
-    """What `_by_chart` does; many rows chart by chart, in pieces."""
-    count = len(arguments[0])
-    if count <= _PIECE:
-        return _by_chart(n_charts, chart, arguments, function)
-    if isinstance(chart, int):
-        groups = [(chart, torch.arange(count))]
-    else:
-        groups = [(k, (chart == k).nonzero().squeeze(-1)) for k in range(n_charts)]
-    pieces = [(k, index) for k, rows in groups for index in rows.split(_PIECE) if len(rows)]
-    values = [function(k, *(argument[index] for argument in arguments)) for k, index in pieces]
-    return torch.cat(values)[torch.cat([index for _, index in pieces]).argsort()]
