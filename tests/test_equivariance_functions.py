@@ -16,7 +16,7 @@ from oracles import draw
 
 import learnedmanifolds as lm
 from learnedmanifolds import metrics
-from learnedmanifolds.charts import CircleCharts, SphereCharts, TorusCharts
+from learnedmanifolds.charts import Charts, CircleCharts, SphereCharts, TorusCharts
 from learnedmanifolds.geometry import InducedMetric
 
 X, Y = draw(60, 3), 1.2 * draw(50, 3, seed=1)
@@ -221,6 +221,75 @@ def test_maps_in_other_units(charts, scale):
     torch.testing.assert_close(one["log"], vectors, rtol=0, atol=1e-6)
     for name in one:
         torch.testing.assert_close(other[name], one[name], rtol=1e-6, atol=1e-7, msg=name)
+
+
+class Moved(Charts):
+    """The images of charts, moved in space."""
+
+    def __init__(self, charts, offset):
+        super().__init__(charts.n_charts, charts.dim, charts.ambient_shape)
+        self.inner, self.offset = charts, offset
+
+    def decode(self, coords, chart=None):
+        return self.inner.decode(coords, chart) + self.offset
+
+    def encode(self, x, chart=None):
+        return self.inner.encode(x - self.offset, chart)
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e6])
+@pytest.mark.parametrize("charts", CHARTS)
+def test_maps_elsewhere(charts, offset):
+    points, beside, vectors = on(charts)
+    home = lm.Atlas(CHARTS[charts](1.0))
+    away = lm.Atlas(Moved(CHARTS[charts](1.0), offset))
+    spots = home.sample_coords(6, seed=0)
+    ends = [InducedMetric(atlas).exp(spots, vectors) for atlas in (home, away)]
+    reached = [atlas.decode(e.coords, e.chart) for atlas, e in zip((home, away), ends, strict=True)]
+    # Places are rounded to eps times the offset; logarithms of rounded ends are as far off.
+    rounding = 100 * torch.finfo(torch.float64).eps * offset
+    close = {"rtol": 0, "atol": rounding}
+    torch.testing.assert_close(
+        away.project(beside + offset) - offset, home.project(beside), **close
+    )
+    torch.testing.assert_close(
+        away.locate(points + offset).coords, home.locate(points).coords, **close
+    )
+    torch.testing.assert_close(reached[1] - offset, reached[0], rtol=0, atol=1e-7)
+    distances = [
+        InducedMetric(atlas).dist(spots, e) for atlas, e in zip((home, away), ends, strict=True)
+    ]
+    torch.testing.assert_close(distances[1], distances[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(InducedMetric(away).log(spots, ends[1]), vectors, rtol=0, atol=1e-6)
+
+
+def test_maps_of_frames():
+    points, beside, _ = on("sphere")
+    atlas = lm.Atlas(SphereCharts())
+    for method in (atlas.project, atlas.responsibilities, lambda x: atlas.locate(x).coords):
+        for x in (points, beside):
+            frame = pandas.DataFrame(x.numpy(), columns=list("abc"))
+            assert torch.equal(method(frame), method(x))
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-6, 0.0), (1e6, 0.0), (1.0, 1e5)])
+def test_report_in_other_units(scale, offset):
+    options = {"n_points": 60, "n_gromov": 30, "n_repeats": 2, "n_permutations": 20}
+
+    def measures(s, o):
+        atlas = lm.Atlas(Moved(SphereCharts(s), o * s), noise_std=0.01 * s)
+        return lm.metrics.report(atlas, s * (atlas_data + o), **options).measures
+
+    atlas_data = lm.Atlas(SphereCharts()).sample(120, seed=3) + 0.01 * draw(120, 3)
+    for here, there in zip(measures(1.0, 0.0), measures(scale, offset), strict=True):
+        unit = scale if here.unit == "data units" else 1.0
+        assert there.name == here.name
+        # By definition it compares units of the data with those of the coordinates.
+        if here.name == "bi-Lipschitz":
+            continue
+        found = np.array([there.value, there.floor], dtype=float) / unit
+        expected = np.array([here.value, here.floor], dtype=float)
+        assert np.allclose(found, expected, rtol=1e-4, atol=1e-6, equal_nan=True), here.name
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])

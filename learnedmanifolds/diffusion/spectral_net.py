@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from learnedmanifolds._check import ArrayLike, integer, widths
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds._random import seeded
 from learnedmanifolds.diffusion.base import DiffusionEmbedding, as_given
 from learnedmanifolds.diffusion.graph import KernelGraph
@@ -98,6 +99,7 @@ class SpectralNet(TrainedEstimator, DiffusionEmbedding):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
 
+    @differentiable()
     def fit(self, x: ArrayLike, y: None = None) -> Self:
         """Train on data (N, *ambient_shape).
 

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from torch import Tensor, nn
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer, one_of, positive, widths
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds._random import seeded
 from learnedmanifolds.diffusion import DiffusionMap, SpectralNet
 from learnedmanifolds.diffusion.graph import build_graph
@@ -150,6 +151,7 @@ class DiffusionVAE(TrainedEstimator, FittedDiffusionVAE):
         self.learning_rate = learning_rate
         self.dim = dim
 
+    @differentiable()
     def fit(self, x: ArrayLike, y: object = None) -> Self:
         """Fit the diffusion map, then the networks, to data (N, *ambient_shape); y is ignored.
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from learnedmanifolds._check import ArrayLike
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds._random import seeded
 from learnedmanifolds.latent.base import LatentSpace
 from learnedmanifolds.models.fitted_vae import FittedVAE
@@ -177,6 +178,7 @@ class ManifoldVAE(TrainedEstimator, FittedVAE):
         self.equivariance_weight = equivariance_weight
         self.guide_weight = guide_weight
 
+    @differentiable()
     def fit(self, x: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn from data (N, *ambient_shape) and the latent points that are known.
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer, positive
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.flow import FlowCharts
 from learnedmanifolds.charts.image import ImageCharts
@@ -107,6 +108,7 @@ class MixtureVAE(Framed, TrainedEstimator):
         self.schedule = schedule
         self.max_restarts = max_restarts
 
+    @differentiable()
     def fit(self, x: ArrayLike, y: object = None) -> Self:
         """Learn the atlas of the points x, (N, n), or of images, (N, C, H, W); y is ignored.
 

@@ -47,6 +47,17 @@ def test_the_default_dtype_changes_nothing(name, double):
     assert same(single, double(lambda: results(MODELS[name]().fit(X))))
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_may_be_switched_off_around_a_training(name, mode):
+    expected = results(MODELS[name]().fit(X))
+    with mode():
+        model = MODELS[name]().fit(X)
+        inside = results(model)
+    assert same(expected, inside)
+    assert same(expected, results(model))
+
+
 @pytest.mark.parametrize(
     "space", [Circle(), Euclidean(2), Rotations(), Sphere(2), Torus(2)], ids=repr
 )
