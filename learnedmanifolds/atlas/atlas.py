@@ -33,7 +33,7 @@ _ROUNDING = 30
 
 
 class Atlas:
-    """A manifold made of the images of K charts, each trusted on its box [-1, 1]^d.
+    """A manifold made of the images of K charts, each trusted on its domain in [-1, 1]^d.
 
     Points are given with their chart wherever a result depends on it. Points in one call may be in
     different charts: they are evaluated in one batched call. dtype and device are those of the
@@ -163,7 +163,7 @@ class Atlas:
     def enter(self, x: Tensor, chart: Tensor, depth: float = 0.0) -> tuple[Tensor, Located]:
         """Whether a chart other than the given ones (N,) holds each flat point, which, and where.
 
-        At a depth in its box of at least the given one; a negative one lets the box end before.
+        At a depth in its domain of at least the given one; a negative one lets the domain end before.
         """
         return deepest_other(self, x, chart, depth)
 
@@ -194,12 +194,12 @@ class Atlas:
     def locate(self, x: ArrayLike) -> Located:
         """The chart that holds each point most deeply, and the coordinates in it.
 
-        Among the charts in whose box the point lies and that reproduce it within the tolerance, the
+        Among the charts in whose domain the point lies and that reproduce it within the tolerance, the
         deepest; where there is none, `nearest`.
         """
         flat = self.flat(x)
         coords, error = self.claims(flat)
-        depth = 1 - coords.abs().amax(-1)
+        depth = self.charts.domain.depth(coords)
         holds = (depth >= 0) & (error <= self.tolerance)
         chart = torch.where(holds, depth, -torch.inf).argmax(0)
         found = coords[chart, torch.arange(len(flat), device=flat.device)]
@@ -221,14 +221,15 @@ class Atlas:
         """
         flat = self.flat(x, name)
         coords, error = self.claims(flat)
-        depth = 1 - coords.abs().amax(-1)
+        depth = self.charts.domain.depth(coords)
         rounding = _ROUNDING * torch.finfo(flat.dtype).eps ** 0.75
         # In small units the tolerance is less than the rounding of far points.
         size = self.half_diagonal + flat.norm(dim=-1)
         same = error <= (rounding * size).clamp(max=self.tolerance)
         score = torch.where(same & (depth >= -rounding), depth, -torch.inf)
         chart = score.argmax(0)
-        found = coords[chart, torch.arange(len(flat), device=flat.device)].clamp(-1, 1)
+        found = coords[chart, torch.arange(len(flat), device=flat.device)]
+        found = self.charts.domain.confine(found, chart)
         other = score.amax(0).isinf()
         if bool(other.any()):
             near = self.nearest_flat(flat[other])
@@ -270,7 +271,7 @@ class Atlas:
 
     @functools.cached_property
     def anchors(self) -> tuple[Anchors, Located]:
-        """Points all over the boxes of all charts, and where they are: starts of `nearest`."""
+        """Points all over the domains of all charts, and where they are: starts of `nearest`."""
         return anchors(self)
 
     @functools.cached_property

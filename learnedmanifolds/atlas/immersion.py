@@ -128,9 +128,9 @@ class Immersion(Atlas):
         with seeded(seed):
             z = self.latent.prior().sample((count,)).flatten(1)
         coords = self.charts.space.encode(z.to(dtype=self.dtype, device=self.device))
-        chart = coords.abs().amax(-1).argmin(0)
+        chart = self.charts.domain.depth(coords).argmax(0)
         rows = torch.arange(count, device=self.device)
-        return Located(chart, coords[chart, rows].clamp(-1, 1))
+        return Located(chart, self.charts.domain.confine(coords[chart, rows], chart))
 
 
 class _Flat(nn.Module):

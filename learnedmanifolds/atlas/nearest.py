@@ -21,7 +21,7 @@ _ROUNDING = 64
 
 
 def anchors(manifold: ChartedManifold) -> tuple[Anchors, Located]:
-    """Points all over the boxes of all charts, and where they are."""
+    """Points all over the domains of all charts, and where they are."""
     d, n_charts = manifold.dim, manifold.n_charts
     most = max(_FEWEST, _LARGEST // (n_charts * manifold.charts.n_ambient))
     side = min(_PER_AXIS.get(d, 0), int(most ** (1 / d)))
@@ -33,25 +33,26 @@ def anchors(manifold: ChartedManifold) -> tuple[Anchors, Located]:
         box = 2 * sobol.draw(min(_MANY, most), dtype=torch.float64) - 1
     box = box.to(dtype=manifold.dtype, device=manifold.device)
     chart = torch.arange(n_charts, device=box.device).repeat_interleave(len(box))
-    coords = box.repeat(n_charts, 1)
     with torch.no_grad():
-        points = manifold.decode(coords, chart).flatten(1)
-    made = Anchors.of(box.expand(n_charts, *box.shape), points, min(3**d - 1, 4 * d), d)
-    return made, Located(chart, coords)
+        # Those outside a domain stand at its border.
+        coords = manifold.charts.domain.confine(box.expand(n_charts, *box.shape))
+        points = manifold.decode(coords.flatten(0, 1), chart).flatten(1)
+    made = Anchors.of(coords, points, min(3**d - 1, 4 * d), d)
+    return made, Located(chart, coords.flatten(0, 1))
 
 
 @torch.no_grad()
 def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
     """Chart and coordinates of the point of the manifold nearest to each flat point, (N, n).
 
-    Minimises |D_k(t) - x|^2 over the boxes of all charts: from the encoder's coordinates in the chart
+    Minimises |D_k(t) - x|^2 over the domains of all charts: from the encoder's coordinates in the chart
     that claims x best, then from every anchor that is nearer than its neighbours in the box and may
     lead to a nearer point: up to 16 of them, above three dimensions up to 4.
     """
     n, d = len(x), manifold.dim
     if not n:
         return Located(torch.zeros(0, dtype=torch.int64, device=x.device), x.new_zeros(0, d))
-    starts = manifold.charts.encode(x).clamp(-1, 1)
+    starts = manifold.charts.domain.confine(manifold.charts.encode(x))
     chart = (manifold.charts.decode(starts) - x).norm(dim=-1).nan_to_num(torch.inf).argmin(0)
     rows = torch.arange(n, device=x.device)
     coords, point = _descend(manifold, chart, starts[chart, rows].nan_to_num(), x)

@@ -35,19 +35,19 @@ class Quality:
     coverage, covered_twice : float
         Shares of the points that at least one, at least two charts hold.
     border_depth : float
-        Smallest depth (1 - largest coordinate) of a point in the chart that holds it most deeply.
+        Smallest depth (of boxes 1 - largest coordinate) of a point in the chart that holds it deepest.
     disagreement, disagreement_95 : float
         Median and 95th percentile of the largest distance between the reconstructions of the
         charts that hold a point, over the points held twice; NaN where there are none.
     shares : tuple of float
         Mean responsibility of each chart.
     condition_number, condition_number_max : float
-        Median and largest condition number of the Jacobian over the charts' boxes.
+        Median and largest condition number of the Jacobian over the charts' domains.
     dead_charts : tuple of int
         Charts with less than a tenth of an equal share.
     folded : tuple of float
-        For each chart the share of its box that lies, in space, within twice the noise of a part of
-        the same box more than a quarter of its width away: sheets that the data cannot tell apart.
+        For each chart the share of its domain that lies, in space, within twice the noise of a part of
+        the same domain more than 0.5 away in a coordinate: sheets that the data cannot tell apart.
     in_gaps : float
         Share of the points that are in gaps between charts: no chart holds them, nor the point nearest
         to them, which is as near as those of the points held are. Outliers of the noise are apart, points
@@ -118,7 +118,7 @@ def _measure(manifold: ChartedManifold, x: Tensor) -> tuple[Tensor, Tensor, Tens
     coords = manifold.charts.encode(x)
     again = manifold.charts.decode(coords)
     error = (again - x).norm(dim=-1)
-    depth = 1 - coords.abs().amax(-1)
+    depth = manifold.charts.domain.depth(coords)
     holds = (depth >= 0) & (error <= manifold.tolerance)
     inside = torch.where(depth >= 0, error, torch.inf).amin(0)
     best = torch.where(inside.isfinite(), inside, error.amin(0))
@@ -155,10 +155,11 @@ def _neighbours(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
 def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...]]:
     generator = torch.Generator().manual_seed(0)
     t = 2 * torch.rand(_PROBES, manifold.dim, generator=generator, dtype=torch.float64) - 1
-    t = t.to(dtype=manifold.dtype, device=manifold.device)
-    far = torch.cdist(t, t, p=torch.inf) > _FOLD_GAP
+    box = t.to(dtype=manifold.dtype, device=manifold.device)
     conditions, folded = [], []
     for k in range(manifold.n_charts):
+        t = box[manifold.charts.domain.depth(box, k) >= 0]
+        far = torch.cdist(t, t, p=torch.inf) > _FOLD_GAP
         local = LocalGeometry(manifold, t, k)
         conditions.append(local.condition_number)
         # Distances are differences of squares, which lose digits far from the origin.

@@ -7,28 +7,29 @@ import itertools
 import torch
 from torch import Tensor
 
+from learnedmanifolds.charts.domain import Walls
 from learnedmanifolds.geometry import ChartedManifold, LocalGeometry, Located
 
 MIN_ENTRY_DEPTH = 0.01
 """A chart is entered where it holds the border point at least this deep (hysteresis), if one does."""
 
 SHELL = 0.2
-"""Long steps that end in the outer shell of a box, where the latent density falls, change chart."""
+"""Long steps that end in the outer shell of a domain, where densities fall, change chart."""
 
 _LONG_STEP = 0.1
-_ON_FACE = 1e-12
+_ON_WALL = 1e-12
 _MAX_CROSSINGS = 24
 
 
 def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
     """End of a step in coordinates, walked through the charts that it crosses.
 
-    Inside the box it is an addition. A step that leaves the box walks to the border; there the
-    chart that holds the border point most deeply, among those that reproduce it within the atlas'
+    Inside the domain it is an addition. A step that leaves it walks to the border; there the chart
+    that holds the border point most deeply, among those that reproduce it within the atlas'
     tolerance, takes over, and the rest of the tangent vector is carried into it by projection.
-    Where no chart does, the manifold ends: the step slides on along the face of the box.
+    Where no chart does, the manifold ends: the step slides on along the wall.
 
-    A long step that ends in the shell of the box near its border also moves on to a chart that
+    A long step that ends in the shell of the domain near its border also moves on to a chart that
     holds the end much more deeply; a short one stays, so that a line search that converges near
     the border never sees two charts.
 
@@ -36,7 +37,7 @@ def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
     ----------
     manifold : ChartedManifold
     located : Located
-        Charts (N,) and coordinates (N, d) of the starts, inside the boxes.
+        Charts (N,) and coordinates (N, d) of the starts, inside the domains.
     step : Tensor, shape (N, d)
 
     Returns
@@ -45,27 +46,29 @@ def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
     """
     if not len(step):
         return located
+    domain = manifold.charts.domain
     end = located.coords + step
-    reach = end.abs().amax(-1)
-    if float(reach.max()) <= 1 - SHELL:
+    depth = domain.depth(end, located.chart)
+    if float(depth.min()) >= SHELL:
         return Located(located.chart, end)
     long = step.abs().amax(-1) > _LONG_STEP
     chart, coords, rest = located.chart.clone(), located.coords.clone(), step.clone()
-    active = reach > 1
+    active = depth < 0
     coords[~active] = end[~active]
     for _ in range(_MAX_CROSSINGS):
         if not bool(active.any()):
             break
         index = active.nonzero().squeeze(-1)
         at, k, part = coords[index], chart[index], rest[index]
-        fraction = _exit_fraction(at, part).unsqueeze(-1)
-        at = (at + fraction * part).clamp(-1, 1)
+        fraction = domain.exit(at, part, k).unsqueeze(-1)
+        at = domain.confine(at + fraction * part, k)
         part = (1 - fraction) * part
         local = LocalGeometry(manifold, at, k, first_order=True)
         entered, (new_chart, new_coords) = deepest_other(
             manifold, manifold.decode(at, k).flatten(1), k
         )
-        entered &= ~_blocked_inside(at, part)
+        # Some no longer press against the border that they stand at.
+        entered &= domain.depth(at + part, k) < 0
         # Those that go on in another chart carry the rest of the tangent vector with them.
         if bool(entered.any()):
             there = LocalGeometry(
@@ -74,11 +77,16 @@ def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
             part[entered] = there.coordinates(local.vector(part)[entered])
             at[entered], k[entered] = new_coords[entered], new_chart[entered]
         if not bool(entered.all()):
-            part[~entered] = _slide(local.metric, at, part)[~entered]
+            walls = domain.walls(at, local.chart, _ON_WALL)
+            slid = _slide(local.metric, walls, part)[~entered]
+            if domain.curved:
+                at[~entered] = domain.confine(at[~entered] + slid, k[~entered])
+                slid = torch.zeros_like(slid)
+            part[~entered] = slid
         coords[index], chart[index], rest[index] = at, k, part
         target = at + part
-        done = (target.abs().amax(-1) <= 1) | (part.abs().amax(-1) < 1e-14)
-        coords[index[done]] = target[done].clamp(-1, 1)
+        done = (domain.depth(target, k) >= 0) | (part.abs().amax(-1) < 1e-14)
+        coords[index[done]] = domain.confine(target[done], k[done])
         active[index[done]] = False
     _leave_shell(manifold, chart, coords, located.chart, long)
     return Located(chart, coords)
@@ -87,32 +95,18 @@ def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
 def inward(manifold: ChartedManifold, local: LocalGeometry, vector: Tensor) -> Tensor:
     """Projection of tangent vectors (N, n) on the tangent cone: what does not leave the manifold.
 
-    The identity but on a face of the box where no chart follows and which the vector leaves.
+    The identity but on a wall behind which no chart follows and through which the vector leaves.
     """
-    at = local.coords
-    if float(at.abs().amax()) < 1 - _ON_FACE:
+    at, chart = local.located.coords, local.located.chart
+    walls = manifold.charts.domain.walls(at, chart, _ON_WALL)
+    if not bool(walls.on.any()):
         return vector
     step = local.coordinates(vector)
-    slid = _slide(local.metric, at, step)
+    slid = _slide(local.metric, walls, step)
     bent = (slid != step).any(-1)
-    chart = torch.as_tensor(local.chart, device=at.device).expand(len(at))
     if bool(bent.any()):
         bent &= ~deepest_other(manifold, local.point, chart)[0]
     return torch.where(bent.unsqueeze(-1), local.vector(slid), vector)
-
-
-def _exit_fraction(coords: Tensor, step: Tensor) -> Tensor:
-    """Largest s in [0, 1] with coords + s * step in the box, (N,)."""
-    room = torch.where(step > 0, 1 - coords, 1 + coords)
-    ratio = torch.where(
-        step == 0, torch.inf, room / step.abs().clamp(min=torch.finfo(step.dtype).tiny)
-    )
-    return ratio.amin(-1).clamp(0, 1)
-
-
-def _blocked_inside(coords: Tensor, step: Tensor) -> Tensor:
-    """Whether the rest of a step no longer presses against the border it stands at."""
-    return ((coords + step).abs() <= 1).all(-1)
 
 
 def deepest_other(
@@ -121,39 +115,41 @@ def deepest_other(
     """Whether another chart holds each point deep enough, which, and where."""
     coords, error = manifold.claims(x)
     rows = torch.arange(len(x), device=x.device)
-    depth = 1 - coords.abs().amax(-1)
+    depth = manifold.charts.domain.depth(coords)
     depth[chart, rows] = -torch.inf
     held = torch.where(error <= manifold.tolerance, depth, -torch.inf)
     # A jump a little beyond the tolerance is better than a wall where no boundary is, and so is a
     # chart that holds the point less deeply.
     nearly = torch.where(error <= 2 * manifold.tolerance, depth, -torch.inf)
     score = torch.where(held.amax(0) >= depth_asked, held, nearly)
-    least = torch.where(score.amax(0) >= depth_asked, depth_asked, min(depth_asked, _ON_FACE))
+    least = torch.where(score.amax(0) >= depth_asked, depth_asked, min(depth_asked, _ON_WALL))
     best, new_chart = torch.where(least < depth_asked, held, score).max(0)
     entered = best >= least
     return entered, Located(new_chart, coords[new_chart, rows])
 
 
-def _slide(metric: Tensor, coords: Tensor, step: Tensor) -> Tensor:
-    """Steps that do not leave the box, nearest to the given ones in the metric, (N, d).
+def _slide(metric: Tensor, walls: Walls, step: Tensor) -> Tensor:
+    """Steps that leave through no wall, nearest to the given ones in the metric, (N, d).
 
-    At an edge of the box the nearest step may be along any of its faces: the best of all.
+    At an edge between walls the nearest step may be along any of them: the best of all.
     """
-    on_face = coords.abs() >= 1 - _ON_FACE
     best, least = torch.zeros_like(step), step.new_full((len(step),), torch.inf)
-    faces = on_face.any(0).nonzero().flatten().tolist()
-    pulled = (metric @ step.unsqueeze(-1)).squeeze(-1)
-    for count in range(len(faces) + 1):
-        for held in itertools.combinations(faces, count):
-            free = torch.ones_like(step)
-            free[:, held] = 0
-            restricted = metric * free.unsqueeze(-1) * free.unsqueeze(-2) + torch.diag_embed(
-                1 - free
-            )
-            slid = torch.linalg.solve(restricted, pulled * free) * free if held else step
+    numbers = walls.on.any(0).nonzero().flatten().tolist()
+    raised = torch.linalg.solve(metric, walls.normal.mT).mT
+    rounding = 8 * torch.finfo(step.dtype).eps * step.abs().amax(-1, keepdim=True)
+    for count in range(min(len(numbers), step.shape[-1]) + 1):
+        for held in itertools.combinations(numbers, count):
+            # Without their parts along the normals of the walls held, raised by the metric.
+            normal, up = walls.normal[:, held], raised[:, held]
+            load = torch.linalg.solve(up @ normal.mT, normal @ step.unsqueeze(-1))
+            slid = step - (up.mT @ load).squeeze(-1) if held else step
+            # What rounding leaves would lead through walls of the box again.
+            slid = torch.where(slid.abs() <= rounding, 0.0, slid)
+            along = (walls.normal @ slid.unsqueeze(-1)).squeeze(-1)
+            along[:, held] = 0
             gap = slid - step
             cost = (gap * (metric @ gap.unsqueeze(-1)).squeeze(-1)).sum(-1)
-            better = ((slid * coords <= 0) | ~on_face).all(-1) & (cost < least)
+            better = ((along <= 0) | ~walls.on).all(-1) & (cost < least)
             best, least = (
                 torch.where(better.unsqueeze(-1), slid, best),
                 torch.where(better, cost, least),
@@ -164,13 +160,14 @@ def _slide(metric: Tensor, coords: Tensor, step: Tensor) -> Tensor:
 def _leave_shell(
     manifold: ChartedManifold, chart: Tensor, coords: Tensor, start_chart: Tensor, long: Tensor
 ) -> None:
-    """Move ends of long steps in the shell of their box to a chart that holds them deeper."""
-    depth = 1 - coords.abs().amax(-1)
+    """Move ends of long steps in the shell of their domain to a chart that holds them deeper."""
+    domain = manifold.charts.domain
+    depth = domain.depth(coords, chart)
     index = (long & (depth < SHELL) & (chart == start_chart)).nonzero().squeeze(-1)
     if not len(index):
         return
     points = manifold.decode(coords[index], chart[index]).flatten(1)
     entered, (new_chart, new_coords) = deepest_other(manifold, points, chart[index])
-    entered &= 1 - new_coords.abs().amax(-1) > SHELL
+    entered &= domain.depth(new_coords, new_chart) > SHELL
     chart[index[entered]] = new_chart[entered]
     coords[index[entered]] = new_coords[entered]

@@ -1,4 +1,4 @@
-"""The chart protocol: K injective decoders of the box [-1, 1]^d with exact left inverses."""
+"""The chart protocol: K injective decoders of domains in [-1, 1]^d with exact left inverses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from learnedmanifolds.charts.density import SmoothedUniform
+from learnedmanifolds.charts.domain import Box, Domain
 from learnedmanifolds.charts.jet import Jet, Pairs, functional_jet
+
+_BOX = Box()
 
 
 class Charts(nn.Module, abc.ABC):
@@ -17,13 +20,14 @@ class Charts(nn.Module, abc.ABC):
 
     A subclass gives `decode` and `encode`; `jet` and `log_prior` have general defaults that a
     family with a faster or a richer way overrides. ``chart`` is the index of one chart, or None
-    for all: coordinates then carry a leading axis of length K.
+    for all: coordinates then carry a leading axis of length K. Charts are trusted on their ``domain``,
+    the whole box unless a subclass sets another.
 
     Parameters
     ----------
     n_charts : int
     dim : int
-        Dimension d of the box.
+        Dimension d of the coordinates.
     ambient_shape : tuple of int
         Shape of one data point; n is the product.
     """
@@ -39,6 +43,11 @@ class Charts(nn.Module, abc.ABC):
     def n_ambient(self) -> int:
         """Number n of entries of one data point."""
         return math.prod(self.ambient_shape)
+
+    @property
+    def domain(self) -> Domain:
+        """Where the charts are trusted."""
+        return _BOX
 
     @abc.abstractmethod
     def decode(self, coords: Tensor, chart: int | None = None) -> Tensor:

@@ -5,22 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from learnedmanifolds.charts.base import Charts
+from learnedmanifolds.charts.anchored import AnchoredCharts
+from learnedmanifolds.charts.domain import Chart
 from learnedmanifolds.charts.jet import Jet, JetRule, Pairs, functional_jet, jet_rule
 from learnedmanifolds.charts.monomials import Monomials
-from learnedmanifolds.charts.refine import Expansion, expansion, refine
 from learnedmanifolds.charts.taylor import can_push, push
 
-BOUND = 1.1
-"""Coordinates up to which the polynomials are fitted, and nearest points are sought."""
 
-
-class DiffusionCharts(Charts):
+class DiffusionCharts(AnchoredCharts):
     """Charts x = D(p_k(t)) of one decoder D, p_k polynomials from the box into diffusion space.
 
-    Where charts overlap they differ by the errors of their polynomials only, for D is the same. The left
-    inverse is the nearest point, by Gauss-Newton from the nearest of the chart's anchors. Asked for
-    all charts, those that are clearly farther than another give coordinates outside their boxes.
+    Where charts overlap they differ by the errors of their polynomials only, for D is the same.
 
     Parameters
     ----------
@@ -35,9 +30,6 @@ class DiffusionCharts(Charts):
     """
 
     coefficients: Tensor
-    anchors: Tensor
-    anchor_points: Tensor
-    slack: Tensor
 
     def __init__(
         self,
@@ -47,19 +39,11 @@ class DiffusionCharts(Charts):
         degree: int,
         ambient_shape: tuple[int, ...],
     ) -> None:
-        super().__init__(len(coefficients), anchors.shape[-1], ambient_shape)
+        super().__init__(anchors, ambient_shape)
         self.decoder = decoder
         self._monomials = Monomials(self.dim, degree)
         self.register_buffer("coefficients", coefficients)
-        self.register_buffer("anchors", anchors)
-        with torch.no_grad():
-            points = self.decode(anchors)
-            gaps = torch.cdist(points, points)
-        self.register_buffer("anchor_points", points)
-        # A point of a chart is hardly farther from the nearest anchor than anchors are apart, and so
-        # for the point nearest to any other.
-        apart = gaps.topk(min(2 * self.dim + 1, gaps.shape[-1]), largest=False).values[..., -1]
-        self.register_buffer("slack", 2 * apart.amax())
+        self._place_anchors()
 
     def embed(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """Points p_k(t) of diffusion space, (N, d) -> (N, D), or (K, N, d) -> (K, N, D)."""
@@ -72,47 +56,9 @@ class DiffusionCharts(Charts):
 
     def jet(self, coords: Tensor, chart: int | None, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """See `Charts.jet`; Taylor arithmetic where the decoder has it."""
-        return self._jet(coords, chart, tangents, pairs)
+        return self.local_jet(coords, chart, tangents, pairs)
 
-    def encode(self, x: Tensor, chart: int | None = None) -> Tensor:
-        """See `Charts.encode`; differentiable in x."""
-        if chart is not None:
-            near = torch.cdist(x.detach(), self.anchor_points[chart]).argmin(-1)
-            index = torch.full((len(x),), chart, device=x.device)
-            return self._nearest(x, index, self.anchors[chart][near])
-        # One set of points for all charts: those far from a chart need not be sought in it.
-        shared = x.dim() == 2
-        points = x.expand(self.n_charts, *x.shape) if shared else x
-        gap, near = torch.cdist(points.detach(), self.anchor_points).min(-1)
-        start = self.anchors.gather(1, near.unsqueeze(-1).expand(-1, -1, self.dim))
-        outward = start / start.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
-        coords = BOUND * torch.where(start.abs().amax(-1, keepdim=True) > 0, outward, 1.0)
-        asked = (
-            gap <= gap.amin(0) + self.slack if shared else torch.ones_like(gap, dtype=torch.bool)
-        )
-        k, row = asked.nonzero(as_tuple=True)
-        return coords.index_put((k, row), self._nearest(points[k, row], k, start[k, row]))
-
-    def _nearest(self, x: Tensor, chart: Tensor, start: Tensor) -> Tensor:
-        """Coordinates (N, d) of the points of charts (N,) nearest to x (N, n)."""
-        with torch.no_grad():
-            coords = refine(
-                lambda t, index, second: self._expand(t, chart[index], second),
-                start,
-                x.detach(),
-                BOUND,
-            ).coords
-            if not x.requires_grad:
-                return coords
-            value, j, _ = self._expand(coords, chart, False)
-        # At the nearest point the step is zero; its derivative is that of the left inverse.
-        step = (j @ (x - value).unsqueeze(-1)).squeeze(-1)
-        return coords + torch.linalg.solve(j @ j.mT, step)
-
-    def _expand(self, coords: Tensor, chart: Tensor, second: bool) -> Expansion:
-        return expansion(lambda t, pairs: self._jet(coords, chart, t, pairs), coords, second)
-
-    def _embed(self, rows: Tensor, rule: JetRule, chart: int | Tensor | None) -> Tensor:
+    def _embed(self, rows: Tensor, rule: JetRule, chart: Chart) -> Tensor:
         features = self._monomials.push(rows, rule)
         if chart is None:
             return features @ self.coefficients.unsqueeze(1)
@@ -123,10 +69,8 @@ class DiffusionCharts(Charts):
     def _immerse(self, z: Tensor) -> Tensor:
         return self.decoder(z).flatten(1)
 
-    def _jet(
-        self, coords: Tensor, chart: int | Tensor | None, tangents: Tensor, pairs: Pairs
-    ) -> Jet:
-        """A jet of points in one chart, in all, or each in a chart of its own (N,)."""
+    def local_jet(self, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs = ()) -> Jet:
+        """See `AnchoredCharts.local_jet`."""
         rule = jet_rule(tangents.shape[-3], tuple(pairs))
         rows = self._embed(rule.pack(coords, tangents), rule, chart)
         if can_push(self.decoder):

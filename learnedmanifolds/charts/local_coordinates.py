@@ -11,7 +11,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 
-from learnedmanifolds.charts.diffusion_charts import BOUND
+from learnedmanifolds.charts.anchored import BOUND
 from learnedmanifolds.charts.jet import jet_rule
 from learnedmanifolds.charts.monomials import Monomials
 

@@ -29,7 +29,7 @@ _ON_BORDER = 1e-9
 _BISECTIONS = 36
 _MAX_HOPS = 3
 
-# Boxes are trimmed until they hardly overlap, and may leave holes of this size in coordinates.
+# Boxes are trimmed until they hardly overlap, and may leave holes of this size in depth.
 _GAP = 0.05
 _FIRST_STEP = 0.1
 _MAX_STEPS = 100_000
@@ -69,7 +69,7 @@ class Flow(NamedTuple):
     @property
     def located(self) -> Located:
         """Chart and coordinates."""
-        return Located(self.chart, self.coords.clamp(-1, 1))
+        return Located(self.chart, self.coords)
 
     @property
     def whole(self) -> Located:
@@ -136,10 +136,12 @@ def flow(
     scale = system.scale(speed, carried.detach()) * tolerance
     active = torch.arange(n, device=device)
     slope = system.slope(chart, state, weights)
+    domain = manifold.charts.domain
     for _ in range(_MAX_STEPS):
         # A geodesic on the border that leaves changes chart, or ends.
         z, velocity = state[active, :d], slope[active, :d]
-        leaving = ((z.abs() >= 1 - _ON_BORDER) & (z * velocity > 0)).any(-1)
+        walls = domain.walls(z, chart[active], _ON_BORDER)
+        leaving = walls.pressed(velocity).any(-1)
         if bool(leaving.any()):
             index = active[leaving]
             # Charts that end together hand a geodesic to and fro, and that is a boundary too.
@@ -163,7 +165,7 @@ def flow(
         factor = (0.9 * error.clamp(min=1e-10) ** (-1 / _ORDER)).clamp(0.2, 6.0)
         step[active] = h * torch.where(accurate, factor.clamp(min=0.9), factor)
         new_slope = slopes[-1]
-        outside = accurate & (new[:, :d].abs().amax(-1) > 1 + _ON_BORDER)
+        outside = accurate & (domain.depth(new[:, :d], chart[active]) < -_ON_BORDER)
         if bool(outside.any()):
             rows = active[outside]
             short, landed = system.landing(
@@ -183,6 +185,7 @@ def flow(
         if bool((step[active] < 1e-14).any()):
             raise RuntimeError(f"the step of a geodesic fell to {float(step[active].min()):.1e}")
     coords, carried = state[:, :d], state[:, d : d + m * d].unflatten(-1, (m, d))
+    coords = domain.confine(coords, chart)
     k = m if jacobi else 0
     ends, rates = state[:, d + m * d :].unflatten(-1, (2, k, fields)).unbind(1)
     time = torch.where(time >= 1 - 1e-14, torch.ones_like(time), time)
@@ -195,6 +198,7 @@ class _System:
 
     def __init__(self, manifold: ChartedManifold, m: int, fields: int) -> None:
         self.manifold, self.m, self.d, self.fields = manifold, m, manifold.dim, fields
+        self.domain = manifold.charts.domain
         # With a whole basis carried, it is also the basis that derivatives are split in; on a curve
         # the one carried vector may be a velocity of zero.
         self.first = 0 if m == self.d > 1 else self.d
@@ -233,7 +237,7 @@ class _System:
         along = torch.einsum("nijx,nj->nix", second, weights)
         gram = basis @ basis.mT
         # Components of D2(w_i, velocity) along the basis; the rest is normal.
-        # Stages may look far outside the box, where decoders break: their errors refuse the step.
+        # Stages may look far outside the domain, where decoders break: their errors refuse the step.
         parts = torch.linalg.solve_ex(gram, basis @ along.mT)[0].mT  # (N, m, d)
         change = parts if self.first else parts @ carried
         velocity = torch.einsum("nm,nmd->nd", weights, carried)
@@ -279,7 +283,7 @@ class _System:
         weights: Tensor,
         h: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """The part of each step after which it leaves the box, in (0, 1], and the state there."""
+        """The part of each step after which it leaves the domain, in (0, 1], and the state there."""
         long, d = h.unsqueeze(-1), self.d
         for row in _EXTRA:
             slopes.append(self.slope(chart, state + long * _combine(row, slopes), weights))
@@ -298,7 +302,7 @@ class _System:
         with torch.no_grad():
             for _ in range(_BISECTIONS):
                 middle = (low + high) / 2
-                inside = at(middle, d).abs().amax(-1) <= 1
+                inside = self.domain.depth(at(middle, d), chart) >= 0
                 low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
         return high, at(high)
 
@@ -311,7 +315,8 @@ class _System:
         at, k = state[index, :d], chart[index]
         here = LocalGeometry(self.manifold, at, k, first_order=True)
         entered, (new_chart, new_coords) = self.manifold.enter(here.point, k, -_GAP)
-        entered, new_coords = entered & may, new_coords.clamp(-1, 1)
+        entered = entered & may
+        new_coords = self.domain.confine(new_coords, new_chart)
         if bool(entered.any()):
             here, there = (
                 LocalGeometry(self.manifold, z[entered], c[entered], first_order=True)

@@ -25,7 +25,7 @@ _APART = 0.5
 
 
 class SampleGraph:
-    """Nodes spread evenly over the box of every chart, joined to their neighbours by chords.
+    """Nodes spread evenly over the domain of every chart, joined to their neighbours by chords.
 
     Nodes of two charts are joined where one chart holds a node of the other.
 
@@ -40,30 +40,33 @@ class SampleGraph:
         self.per_chart = max(d + 2, min(_PER_CHART.get(d, _LARGE), _MOST_NODES // k))
         sobol = torch.quasirandom.SobolEngine(d, scramble=True, seed=0)
         unit = sobol.draw(self.per_chart, dtype=torch.float64)
-        coords = (2 * unit - 1).to(dtype=manifold.dtype, device=manifold.device)
+        box = (2 * unit - 1).to(dtype=manifold.dtype, device=manifold.device)
+        # Those outside a domain stand at its border.
+        self._coords = manifold.charts.domain.confine(box.expand(k, *box.shape))
         chart = torch.arange(k, device=manifold.device).repeat_interleave(self.per_chart)
-        self.nodes = Located(chart, coords.repeat(k, 1))
+        self.nodes = Located(chart, self._coords.flatten(0, 1))
         self.points = manifold.decode(self.nodes.coords, chart).flatten(1)
-        self._coords = coords
 
     @cached_property
     def _edges(self) -> csr_array:
         count, size = self.per_chart, len(self.points)
-        gaps = torch.cdist(self._coords, self._coords).double().cpu()
-        near = gaps.topk(min(count, 4 + 6 * self.manifold.dim), largest=False).indices[:, 1:]
-        tree = torch.from_numpy(minimum_spanning_tree(gaps.numpy()).toarray()).nonzero()
-        source = torch.arange(count).repeat_interleave(near.shape[1])
-        inner = torch.cat([torch.stack([source, near.flatten()]), tree.mT], dim=1)
         shifts = count * torch.arange(self.manifold.n_charts)
-        pairs = [inner + shift for shift in shifts]
+        pairs = []
+        for own, shift in zip(self._coords, shifts, strict=True):
+            gaps = torch.cdist(own, own).double().cpu()
+            near = gaps.topk(min(count, 4 + 6 * self.manifold.dim), largest=False).indices[:, 1:]
+            tree = torch.from_numpy(minimum_spanning_tree(gaps.numpy()).toarray()).nonzero()
+            source = torch.arange(count).repeat_interleave(near.shape[1])
+            pairs.append(torch.cat([torch.stack([source, near.flatten()]), tree.mT], 1) + shift)
         coords, error = self.manifold.claims(self.points)
-        holds = (coords.abs().amax(-1) <= 1) & (error <= self.manifold.tolerance)
+        inside = self.manifold.charts.domain.depth(coords) >= 0
+        holds = inside & (error <= self.manifold.tolerance)
         for k, shift in enumerate(shifts.tolist()):
             held = holds[k].clone()
             held[shift : shift + count] = False
             index = held.nonzero().squeeze(-1)
             if len(index):
-                close = torch.cdist(coords[k, index], self._coords)
+                close = torch.cdist(coords[k, index], self._coords[k])
                 to = close.topk(min(count, _CROSSINGS), largest=False).indices + shift
                 pairs.append(
                     torch.stack([index.repeat_interleave(to.shape[1]), to.flatten()]).cpu()
@@ -94,7 +97,10 @@ class SampleGraph:
 
     def nearest_node(self, located: Located) -> np.ndarray:
         """The node nearest in coordinates in the chart of each point, (N,)."""
-        index = torch.cdist(located.coords, self._coords).argmin(-1)
+        index = torch.zeros_like(located.chart)
+        for k in located.chart.unique().tolist():
+            own = located.chart == k
+            index[own] = torch.cdist(located.coords[own], self._coords[k]).argmin(-1)
         return (index + located.chart * self.per_chart).cpu().numpy()
 
     def paths(self, start: Located, end: Located, n_ways: int) -> list[list[list[int]]]:

@@ -148,7 +148,7 @@ def _in_chart_of(manifold: ChartedManifold, local: LocalGeometry, other: Located
     rows = torch.arange(len(chart), device=chart.device)
     theirs = torch.where(same.unsqueeze(-1), other.coords, coords[chart, rows])
     off = ~same & (error[chart, rows] > manifold.tolerance)
-    out = off | (theirs.abs().amax(-1) > 1)
+    out = off | (manifold.charts.domain.depth(theirs, chart) < 0)
     if bool(out.any()):
         raise ValueError(
             f"{int(out.sum())} of {len(out)} points are not in the chart of the point that they are "

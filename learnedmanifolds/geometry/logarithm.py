@@ -173,7 +173,8 @@ def _chains(
     rows = torch.arange(len(target), device=target.device)
     same = start.chart == end.chart
     own = torch.where(same.unsqueeze(-1), end.coords, coords[start.chart, rows])
-    holds = (own.abs().amax(-1) <= 1) & (error[start.chart, rows] <= manifold.tolerance)
+    inside = manifold.charts.domain.depth(own, start.chart) >= 0
+    holds = inside & (error[start.chart, rows] <= manifold.tolerance)
     reachable = graph.components[start.chart] == graph.components[end.chart]
     index = (reachable & (same | holds)).nonzero().squeeze(-1)
     first = Located(start.chart[index], start.coords[index])

@@ -120,12 +120,20 @@ def _newton_step(manifold: ChartedManifold, chart: Tensor, coords: Tensor) -> Te
     # Where the energy is not convex, the Gauss-Newton matrix stands for its Hessian.
     definite = torch.linalg.cholesky_ex(full)[1] == 0
     system = torch.where(definite.view(-1, 1, 1), full, hessian)
-    # A point that presses against a wall is on the boundary of the manifold, and is held there.
-    at = coords[:, 1:-1].flatten(1)
+    # A point that presses against a wall is on the boundary of the manifold, and is held by it.
+    walls = manifold.charts.domain.walls(
+        coords[:, 1:-1].flatten(0, 1), chart[:, 1:-1].flatten(), 0.0
+    )
+    held = walls.normal * walls.pressed(-gradient.flatten(0, 1)).unsqueeze(-1)
+    if bool(held.any()):
+        # Steps along the walls only, by the projections of both sides.
+        free = torch.eye(d, dtype=x.dtype, device=x.device) - torch.linalg.pinv(held) @ held
+        along = torch.zeros(n, m, d, m, d, dtype=x.dtype, device=x.device)
+        along[:, inner, :, inner, :] = free.unflatten(0, (n, m)).transpose(0, 1)
+        along = along.flatten(3, 4).flatten(1, 2)
+        system = along @ system @ along + torch.eye(m * d, dtype=x.dtype, device=x.device) - along
+        gradient = (free @ gradient.flatten(0, 1).unsqueeze(-1)).view_as(gradient)
     gradient = gradient.flatten(1)
-    held = ((at >= 1) & (gradient < 0)) | ((at <= -1) & (gradient > 0))
-    system.masked_fill_(held.unsqueeze(1) | held.unsqueeze(2), 0).diagonal(dim1=1, dim2=2)[held] = 1
-    gradient = gradient.masked_fill(held, 0)
     # Positive definite, so by Cholesky: torch 2.13's batched LU fails at times on two threads.
     factor = torch.linalg.cholesky_ex(system)[0]
     step = -torch.cholesky_solve(gradient.unsqueeze(-1), factor).squeeze(-1).unflatten(1, (m, d))

@@ -14,7 +14,7 @@ from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Loca
 # Where the correction would exceed half the step, the Taylor polynomial is no longer trusted.
 _LARGEST_CORRECTION = 0.5
 
-_ON_FACE = 1e-12
+_ON_WALL = 1e-12
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ChartRetraction(Retraction):
     def __call__(self, manifold: ChartedManifold, local: LocalGeometry, vector: Tensor) -> Located:
         """See `Retraction`."""
         a = local.coordinates(vector)
-        return manifold.move(local.located, _along_faces(local.coords, a, a))
+        return manifold.move(local.located, _along_walls(manifold, local, a, a))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class SecondOrderRetraction(Retraction):
         """See `Retraction`."""
         a = local.coordinates(vector)
         step = retraction_step(local, a, 2)
-        return manifold.move(local.located, _along_faces(local.coords, a, step))
+        return manifold.move(local.located, _along_walls(manifold, local, a, step))
 
 
 @dataclass(frozen=True)
@@ -141,12 +141,18 @@ def retraction_step(local: LocalGeometry, a: Tensor, order: int) -> Tensor:
     return a + correction * (bound / size.clamp(min=torch.finfo(size.dtype).tiny)).clamp(max=1.0)
 
 
-def _along_faces(coords: Tensor, first: Tensor, step: Tensor) -> Tensor:
-    """Steps (N, d) that leave a face only where their first-order part (N, d) does.
+def _along_walls(
+    manifold: ChartedManifold, local: LocalGeometry, first: Tensor, step: Tensor
+) -> Tensor:
+    """Steps (N, d) that leave a wall only where their first-order part (N, d) does.
 
     Descent along a boundary would otherwise be bent off it by the second-order correction, and
     pressed back at once.
     """
-    on_face = coords.abs() >= 1 - _ON_FACE
-    small = first.abs() <= _ON_FACE * first.abs().amax(-1, keepdim=True)
-    return torch.where(on_face & small, 0.0, step)
+    walls = manifold.charts.domain.walls(local.coords, local.located.chart, _ON_WALL)
+    if not bool(walls.on.any()):
+        return step
+    across = (walls.normal @ first.unsqueeze(-1)).squeeze(-1).abs()
+    small = across <= _ON_WALL * first.norm(dim=-1, keepdim=True)
+    held = walls.normal * (walls.on & small).unsqueeze(-1)
+    return step - (torch.linalg.pinv(held) @ held @ step.unsqueeze(-1)).squeeze(-1)

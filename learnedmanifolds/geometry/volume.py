@@ -25,11 +25,13 @@ def _density(manifold: ChartedManifold, point: Located) -> Tensor:
     for chart, coords in zip(point.chart.split(_CHUNK), point.coords.split(_CHUNK), strict=True):
         local = LocalGeometry(manifold, coords, chart, first_order=True)
         theirs, error = manifold.claims(local.point)
-        depth = (1 - theirs.abs().amax(-1)).clamp(min=0) * (error <= manifold.tolerance)
+        domain = manifold.charts.domain
+        depth = domain.depth(theirs).clamp(min=0) * (error <= manifold.tolerance)
         rows = torch.arange(len(chart), device=chart.device)
-        own = (1 - coords.abs().amax(-1)).clamp(min=torch.finfo(coords.dtype).tiny)
-        depth[chart, rows] = own
-        parts.append(local.volume_density * own / depth.sum(0))
+        own = domain.depth(coords, chart)
+        depth[chart, rows] = own.clamp(min=torch.finfo(coords.dtype).tiny)
+        share = depth[chart, rows] / depth.sum(0)
+        parts.append(torch.where(own >= 0, local.volume_density * share, 0.0))
     return torch.cat(parts)
 
 

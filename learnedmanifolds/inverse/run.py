@@ -31,7 +31,7 @@ from learnedmanifolds.inverse.solution import Run
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.manifolds.point import AtlasPoint
 from learnedmanifolds.optimizers._seed import numpy_seed
-from learnedmanifolds.optimizers.borders import held_faces, next_chart
+from learnedmanifolds.optimizers.borders import is_held, next_chart
 from learnedmanifolds.optimizers.iteration import IterativeOptimizer
 from learnedmanifolds.optimizers.status import Status
 from learnedmanifolds.optimizers.stopping import Criterion
@@ -125,7 +125,7 @@ def run(
     elif status is None:
         status = _why_stopped(recorder, optimizer, end.iterations, seconds)
     if status not in (Status.FAILED, Status.COST_REACHED):
-        if bool(held_faces(recorder.problem, point).any()):
+        if is_held(recorder.problem, point):
             if next_chart(recorder.problem, point) is None:
                 status = Status.AT_BOUNDARY
     return Run(

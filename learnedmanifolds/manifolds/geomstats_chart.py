@@ -83,10 +83,12 @@ class GeomstatsChart(ImmersedSet):
         return second.reshape((*batch, *second.shape[1:]))
 
     def belongs(self, point: Any, atol: float = 1e-12) -> Tensor:
-        """Whether coordinates are in the box, (...,)."""
+        """Whether coordinates are in the chart's domain, (...,)."""
         coords = torch.as_tensor(point)
-        inside = coords.abs().amax(-1) <= 1 + atol
-        return inside if coords.shape[-1] == self.dim else torch.zeros_like(inside)
+        if coords.shape[-1] != self.dim:
+            return torch.zeros(coords.shape[:-1], dtype=torch.bool)
+        rows = coords.reshape(-1, self.dim)
+        return (self.atlas.charts.domain.depth(rows, 0) >= -atol).reshape(coords.shape[:-1])
 
     def is_tangent(self, vector: Any, base_point: Any = None, atol: float = 1e-12) -> Tensor:
         """Whether vectors have d components, (...,)."""
@@ -107,9 +109,10 @@ class GeomstatsChart(ImmersedSet):
         return self.atlas.nearest_flat(rows).coords.reshape((*flat.shape[:-1], self.dim))
 
     def random_point(self, n_samples: int = 1, bound: float = 1.0) -> Tensor:
-        """Coordinates uniform in the middle ``bound`` (at most 1) of the box."""
+        """Coordinates uniform in the middle ``bound`` (at most 1) of the box, moved to the domain."""
         count = integer(n_samples, "n_samples", minimum=1)
         coords = min(bound, 1.0) * (2 * torch.rand(count, self.dim, dtype=torch.float64) - 1)
+        coords = self.atlas.charts.domain.confine(coords, 0)
         return coords if count > 1 else coords[0]
 
     def at(self, point: Any) -> tuple[LocalGeometry, torch.Size]:

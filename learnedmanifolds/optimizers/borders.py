@@ -9,17 +9,19 @@ import torch
 from learnedmanifolds.geometry.local import LocalGeometry
 from learnedmanifolds.manifolds.point import AtlasPoint
 
-ON_FACE = 1e-6
-"""A coordinate closer than this to the face of the box is on it."""
+ON_WALL = 1e-6
+"""A point less deep than this in its chart's domain is on the wall."""
 
 
-def held_faces(problem: pymanopt.Problem, point: AtlasPoint) -> torch.Tensor:
-    """Faces of the box that a point is on and that the descent direction leaves, (1, d)."""
+def is_held(problem: pymanopt.Problem, point: AtlasPoint) -> bool:
+    """Whether a point is on a wall of its chart's domain that the descent direction leaves through."""
     local = point.local
     assert isinstance(local, LocalGeometry)
+    walls = problem.manifold.atlas.charts.domain.walls(local.coords, local.located.chart, ON_WALL)
+    if not bool(walls.on.any()):
+        return False
     descent = -torch.from_numpy(np.array(problem.euclidean_gradient(point))).view(1, -1)
-    step, coords = local.coordinates(descent), local.coords
-    return (coords.abs() >= 1 - ON_FACE) & (step * coords > 0)
+    return bool(walls.pressed(local.coordinates(descent)).any())
 
 
 def next_chart(problem: pymanopt.Problem, point: AtlasPoint) -> AtlasPoint | None:
@@ -27,7 +29,7 @@ def next_chart(problem: pymanopt.Problem, point: AtlasPoint) -> AtlasPoint | Non
 
     Charts may disagree by more than a small step gains; a line search then stops at the border.
     """
-    if np.abs(point.coords).max() < 1 - ON_FACE or not bool(held_faces(problem, point).any()):
+    if not is_held(problem, point):
         return None
     manifold = problem.manifold
     x = torch.from_numpy(np.array(point)).view(1, -1)

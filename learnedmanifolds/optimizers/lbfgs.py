@@ -11,7 +11,7 @@ import numpy as np
 from learnedmanifolds._check import integer
 from learnedmanifolds.optimizers.iteration import Iterate, IterativeOptimizer, Objective, size
 from learnedmanifolds.optimizers.status import Status
-from learnedmanifolds.optimizers.tangent import confine, held_coordinates, transport
+from learnedmanifolds.optimizers.tangent import confine, held_walls, transport
 from learnedmanifolds.optimizers.wolfe import StrongWolfe
 
 # A pair is kept if <y, s> >= this * |grad| * |s|^2 (Huang, Absil, Gallivan 2015, section 4), lengths in
@@ -106,7 +106,7 @@ class LBFGS(IterativeOptimizer[LBFGSProgress]):
     ) -> LBFGSProgress:
         old, new = progress.iterate, found.iterate
         manifold = objective.manifold
-        if held_coordinates(manifold, new.point, new.gradient) != held_coordinates(
+        if held_walls(manifold, new.point, new.gradient) != held_walls(
             manifold, old.point, old.gradient
         ):
             # The gradient jumps where a boundary begins to hold it.

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from pymanopt.manifolds import Product
 
-from learnedmanifolds.geometry import LocalGeometry
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.optimizers._seed import numpy_seed
-from learnedmanifolds.optimizers.borders import ON_FACE
+from learnedmanifolds.optimizers.borders import ON_WALL
 
-# A gradient that small across a face, relative to its norm, has been projected on the face.
-_ALONG_FACE = 1e-10
+# A gradient that small across a wall, relative to its norm, has been projected on the wall.
+_ALONG_WALL = 1e-10
 
 # Random vectors whose Gram matrix has a smaller eigenvalue, relative to the largest, are dependent.
 _DEPENDENT = 1e-13
@@ -74,8 +73,8 @@ def tangent_basis(manifold: Any, point: Any, gradient: Any) -> TangentBasis:
     if isinstance(manifold, Product):
         return _product_basis(manifold, point, gradient)
     if isinstance(manifold, PymanoptManifold):
-        held = held_coordinates(manifold, point, gradient)
-        rows = _free_directions(manifold._local(point), held)
+        held = held_walls(manifold, point, gradient)
+        rows = _free_directions(manifold, point, held)
         vectors = tuple(row.reshape(manifold.atlas.ambient_shape) for row in rows)
         return TangentBasis(manifold, point, vectors, rows)
     with numpy_seed(_SEED):
@@ -83,8 +82,8 @@ def tangent_basis(manifold: Any, point: Any, gradient: Any) -> TangentBasis:
     return _orthonormal(manifold, point, drawn)
 
 
-def held_coordinates(manifold: Any, point: Any, gradient: Any) -> tuple[Any, ...]:
-    """Coordinates in which a boundary of a `PymanoptManifold` holds a descent; one a factor.
+def held_walls(manifold: Any, point: Any, gradient: Any) -> tuple[Any, ...]:
+    """Walls by which a boundary of a `PymanoptManifold` holds a descent; of products by factors.
 
     Parameters
     ----------
@@ -93,29 +92,29 @@ def held_coordinates(manifold: Any, point: Any, gradient: Any) -> tuple[Any, ...
     """
     if isinstance(manifold, Product):
         parts = zip(manifold.manifolds, point, gradient, strict=True)
-        return tuple(held_coordinates(*part) for part in parts)
+        return tuple(held_walls(*part) for part in parts)
     if not isinstance(manifold, PymanoptManifold):
         return ()
     local = manifold._local(point)
-    on_face = np.abs(local.coords[0].numpy()) >= 1 - ON_FACE
-    if not on_face.any():
+    walls = manifold.atlas.charts.domain.walls(local.coords, local.located.chart, ON_WALL)
+    if not bool(walls.on.any()):
         return ()
-    # The gradient is projected on the faces that the descent direction presses against.
-    inverse, flat = local.inverse[0].numpy(), np.ravel(gradient)
-    scale = np.linalg.norm(inverse, axis=1) * np.linalg.norm(flat)
-    held = on_face & (np.abs(inverse @ flat) <= _ALONG_FACE * scale)
+    # The gradient is projected on the walls that the descent direction presses against.
+    normals, flat = (walls.normal @ local.inverse)[0].numpy(), np.ravel(gradient)
+    scale = np.linalg.norm(normals, axis=1) * np.linalg.norm(flat)
+    held = walls.on[0].numpy() & (np.abs(normals @ flat) <= _ALONG_WALL * scale)
     return tuple(np.flatnonzero(held).tolist())
 
 
 def confine(manifold: Any, point: Any, gradient: Any, vector: Any) -> Any:
-    """The part of a tangent vector that a boundary does not hold; see `held_coordinates`."""
+    """The part of a tangent vector that a boundary does not hold; see `held_walls`."""
     if isinstance(manifold, Product):
         parts = zip(manifold.manifolds, point, gradient, vector, strict=True)
         return type(vector)([confine(*part) for part in parts])
-    held = held_coordinates(manifold, point, gradient)
+    held = held_walls(manifold, point, gradient)
     if not held:
         return vector
-    rows = _free_directions(manifold._local(point), held)
+    rows = _free_directions(manifold, point, held)
     return (rows.T @ (rows @ np.ravel(vector))).reshape(np.shape(vector))
 
 
@@ -144,13 +143,14 @@ def embed(manifold: Any, point: Any, vector: Any) -> Any:
     return manifold.embedding(point, vector)
 
 
-def _free_directions(local: LocalGeometry, held: Sequence[int]) -> np.ndarray:
-    """Orthonormal rows (d', n) that span the tangent space, or that of the faces held."""
+def _free_directions(manifold: PymanoptManifold, point: Any, held: Sequence[int]) -> np.ndarray:
+    """Orthonormal rows (d', n) that span the tangent space, or that of the walls held."""
+    local = manifold._local(point)
     basis = local.tangent_basis[0].numpy()
     if not held:
         return np.ascontiguousarray(basis.T)
-    # Directions along which the coordinates held do not change.
-    normals = (local.inverse[0].numpy() @ basis)[list(held)]
+    walls = manifold.atlas.charts.domain.walls(local.coords, local.located.chart, ON_WALL)
+    normals = ((walls.normal @ local.inverse)[0].numpy() @ basis)[list(held)]
     return np.linalg.svd(normals)[2][len(normals) :] @ basis.T
 
 

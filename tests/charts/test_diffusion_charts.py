@@ -5,7 +5,8 @@ import torch
 from oracles import draw
 from torch import nn
 
-from learnedmanifolds.charts.diffusion_charts import BOUND, DiffusionCharts
+from learnedmanifolds.charts.anchored import BOUND
+from learnedmanifolds.charts.diffusion_charts import DiffusionCharts
 
 K, D, N, DEGREE = 3, 4, 5, 3
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial import KDTree
 
-from learnedmanifolds.charts.diffusion_charts import BOUND
+from learnedmanifolds.charts.anchored import BOUND
 from learnedmanifolds.charts.local_coordinates import local_charts
 from learnedmanifolds.charts.monomials import Monomials
 

@@ -1,0 +1,105 @@
+"""Charts whose left inverse is the nearest point, looked for from the nearest of their anchors."""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+from torch import Tensor
+
+from learnedmanifolds.charts.base import Charts
+from learnedmanifolds.charts.domain import Chart
+from learnedmanifolds.charts.jet import Jet, Pairs
+from learnedmanifolds.charts.refine import expansion, refine
+
+BOUND = 1.1
+"""Coordinates up to which nearest points are sought."""
+
+
+class AnchoredCharts(Charts):
+    """Charts with an exact left inverse by Newton's method from the nearest anchor.
+
+    Asked for all charts, those that are clearly farther than another give coordinates outside their
+    domains.
+
+    Parameters
+    ----------
+    anchors : Tensor, shape (K, A, d)
+        Coordinates all over the domains.
+    ambient_shape : tuple of int
+    """
+
+    anchors: Tensor
+    anchor_points: Tensor
+    slack: Tensor
+
+    def __init__(self, anchors: Tensor, ambient_shape: tuple[int, ...]) -> None:
+        super().__init__(len(anchors), anchors.shape[-1], ambient_shape)
+        self.register_buffer("anchors", anchors)
+
+    @torch.no_grad()
+    def _place_anchors(self) -> None:
+        """Compute the anchors' points, once the subclass can decode."""
+        points = self._seen_from(self.decode(self.anchors))
+        gaps = torch.cdist(points, points)
+        self.register_buffer("anchor_points", points)
+        # A point of a chart is hardly farther from the nearest anchor than anchors are apart, and so
+        # for the point nearest to any other.
+        apart = gaps.topk(min(2 * self.dim + 1, gaps.shape[-1]), largest=False).values[..., -1]
+        self.register_buffer("slack", 2 * apart.amax())
+
+    @abc.abstractmethod
+    def local_jet(self, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs = ()) -> Jet:
+        """What `jet` gives, also of points each in a chart of its own, as `_seen_from` sees it."""
+
+    def _seen_from(self, x: Tensor, chart: int | None = None) -> Tensor:
+        """Points in coordinates in which charts are to be compared with them, (..., N, r).
+
+        An isometry of the space that holds a chart; distances to its points change by a constant.
+        """
+        return x
+
+    def encode(self, x: Tensor, chart: int | None = None) -> Tensor:
+        """See `Charts.encode`; differentiable in x."""
+        if chart is not None:
+            seen = self._seen_from(x, chart)
+            near = torch.cdist(seen.detach(), self.anchor_points[chart]).argmin(-1)
+            index = torch.full((len(x),), chart, device=x.device)
+            return self._nearest(seen, index, self.anchors[chart][near])
+        # One set of points for all charts: those far from a chart need not be sought in it.
+        shared = x.dim() == 2
+        seen = self._seen_from(x.expand(self.n_charts, *x.shape) if shared else x)
+        gap, near = torch.cdist(seen.detach(), self.anchor_points).min(-1)
+        start = self.anchors.gather(1, near.unsqueeze(-1).expand(-1, -1, self.dim))
+        outward = start / start.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+        coords = BOUND * torch.where(start.abs().amax(-1, keepdim=True) > 0, outward, 1.0)
+        asked = torch.ones_like(gap, dtype=torch.bool)
+        if shared:
+            gap = self._distance(x.detach(), seen.detach(), gap)
+            asked = gap <= gap.amin(0) + self.slack
+        k, row = asked.nonzero(as_tuple=True)
+        return coords.index_put((k, row), self._nearest(seen[k, row], k, start[k, row]))
+
+    def _distance(self, x: Tensor, seen: Tensor, gap: Tensor) -> Tensor:
+        """Distances (K, N) in space from those, (K, N), of what is seen (K, N, r) of points (N, n)."""
+        return gap
+
+    def _nearest(self, seen: Tensor, chart: Tensor, start: Tensor) -> Tensor:
+        """Coordinates (N, d) of the points of charts (N,) nearest to what is seen of others."""
+        with torch.no_grad():
+            coords = refine(
+                lambda t, index, second: expansion(
+                    lambda a, pairs: self.local_jet(t, chart[index], a, pairs), t, second
+                ),
+                start,
+                seen.detach(),
+                BOUND,
+            ).coords
+            if not seen.requires_grad:
+                return coords
+            value, j, _ = expansion(
+                lambda a, pairs: self.local_jet(coords, chart, a, pairs), coords, False
+            )
+        # At the nearest point the step is zero; its derivative is that of the left inverse.
+        step = (j @ (seen - value).unsqueeze(-1)).squeeze(-1)
+        return coords + torch.linalg.solve(j @ j.mT, step)
