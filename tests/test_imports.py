@@ -1,5 +1,6 @@
 """Importing the package: cheap, and without side effects."""
 
+import functools
 import subprocess
 import sys
 
@@ -39,10 +40,28 @@ def test_import_leaves_torch_as_it_is_and_heavy_packages_alone():
     assert not set(loaded.split()) & set(HEAVY)
 
 
-def test_default_dtype_survives_the_whole_public_interface():
+@functools.cache
+def whole_interface():
+    """What a fresh interpreter says: the default dtype after all names; every subpackage alone.
+
+    One interpreter for both, because all that they import takes long. Subpackages come second: the
+    package is imported anew for each of them.
+    """
     names = " ".join(f"lm.{name};" for name in lm.__all__)
-    code = f"import torch, learnedmanifolds as lm; {names} print(torch.get_default_dtype())"
-    assert run(code) == "torch.float32"
+    return run(
+        f"import importlib, sys, torch, learnedmanifolds as lm; {names}\n"
+        "print(torch.get_default_dtype())\n"
+        "def package():\n"
+        "    for name in [n for n in sys.modules if n.split('.')[0] == 'learnedmanifolds']:\n"
+        "        del sys.modules[name]\n"
+        "    return importlib.import_module('learnedmanifolds')\n"
+        "for room in sorted(package()._ROOMS):\n"
+        "    print(room, getattr(package(), room).__name__)"
+    ).splitlines()
+
+
+def test_default_dtype_survives_the_whole_public_interface():
+    assert whole_interface()[0] == "torch.float32"
 
 
 def test_public_names():
@@ -55,12 +74,6 @@ def test_public_names():
 
 def test_every_public_subpackage_is_there_before_anything_else_imports_it():
     # As in a fresh interpreter for each, without loading torch each time.
-    run(
-        "import importlib, sys, torch\n"
-        "def package():\n"
-        "    for name in [n for n in sys.modules if n.split('.')[0] == 'learnedmanifolds']:\n"
-        "        del sys.modules[name]\n"
-        "    return importlib.import_module('learnedmanifolds')\n"
-        "for room in sorted(package()._ROOMS):\n"
-        "    assert getattr(package(), room).__name__.startswith('learnedmanifolds.'), room"
-    )
+    rooms = dict(line.split() for line in whole_interface()[1:])
+    assert sorted(rooms) == sorted(lm._ROOMS) and len(rooms) > 1
+    assert all(name.startswith("learnedmanifolds.") for name in rooms.values())

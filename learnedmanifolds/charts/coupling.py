@@ -29,9 +29,13 @@ def _affine(x: Tensor, layer: Layer) -> Tensor:
 
 def _affine_rows(rows: Tensor, layer: Layer) -> Tensor:
     weight, bias = layer
-    if weight.dim() == 3:
-        weight = weight.unsqueeze(1)
-    out = torch.matmul(rows, weight)
+    if weight.dim() == 2:
+        out = torch.matmul(rows, weight)
+    elif rows.dim() == 4:
+        # One product a chart; `matmul` would copy the weights for every row of the jet.
+        out = torch.bmm(rows.flatten(1, 2), weight).view(*rows.shape[:3], -1)
+    else:
+        out = torch.matmul(rows, weight.unsqueeze(1))
     out.select(-3, 0).add_(bias)
     return out
 
@@ -40,9 +44,10 @@ def silu(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """SiLU with its first and second derivative."""
     gate = torch.sigmoid(u)
     value = u * gate
-    rest = 1 - gate
+    rest = torch.rsub(gate, 1)
     slope = torch.addcmul(gate, value, rest)
-    return value, slope, rest * torch.addcmul(slope, gate, 1 - value)
+    # Twice the slope without the value.
+    return value, slope, rest * torch.lerp(value, slope, 2.0)
 
 
 def relu(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -72,12 +77,12 @@ class Nonlinearity:
 
     def scale_jet(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The scale exp(log_scale(r)) with its first and second derivatives."""
-        ratio = raw / self._unit
-        value = (_GAIN * ratio.atan()).exp()
-        log_slope = (_GAIN / self._unit) / (1 + ratio * ratio)
+        ratio = raw * (1 / self._unit)
+        value = torch.atan(ratio).mul(_GAIN).exp()
+        log_slope = torch.square(ratio).add(1).reciprocal().mul(_GAIN / self._unit)
         slope = value * log_slope
         # d/dr log_slope = -(2 / gain) ratio log_slope^2
-        return value, slope, slope * log_slope * (1 - (2 / _GAIN) * ratio)
+        return value, slope, slope * torch.addcmul(log_slope, log_slope, ratio, value=-2 / _GAIN)
 
 
 def _turned(x1: Tensor, x2: Tensor, turn: int) -> Tensor:
@@ -228,4 +233,4 @@ class CouplingStack(nn.Module):
             rows = rule.elementwise(rows, self._functions.hidden_jet)
         raw, shift = _affine_rows(rows, net[2]).chunk(2, dim=-1)
         scale = rule.elementwise(raw, self._functions.scale_jet)
-        return rule.product(scale, moved) + shift
+        return rule.product(scale, moved).add_(shift)

@@ -95,7 +95,7 @@ class JetRule:
         out = rows * slope
         out.narrow(-3, 0, 1).copy_(value)
         if self.sizes[2]:
-            _, first, _ = rows.split_with_sizes(self.sizes, -3)
+            first = rows.narrow(-3, 1, self.sizes[1])
             squares = self._products(first, first)
             out.narrow(-3, 1 + self.sizes[1], self.sizes[2]).addcmul_(curvature, squares)
         return out
@@ -116,13 +116,21 @@ class JetRule:
 
     def product(self, u: Tensor, v: Tensor) -> Tensor:
         """Rows of the pointwise product of two maps."""
-        u0, u1, _ = u.split_with_sizes(self.sizes, -3)
-        v0, v1, _ = v.split_with_sizes(self.sizes, -3)
-        out = u0 * v
-        out.narrow(-3, 1, u.shape[-3] - 1).addcmul_(u.narrow(-3, 1, u.shape[-3] - 1), v0)
-        if self.sizes[2]:
-            second = out.narrow(-3, 1 + self.sizes[1], self.sizes[2])
-            second.add_(self._products(u1, v1)).add_(self._products(v1, u1))
+        _, tangents, seconds = self.sizes
+        out = u.narrow(-3, 0, 1) * v
+        rest = tangents + seconds
+        out.narrow(-3, 1, rest).addcmul_(u.narrow(-3, 1, rest), v.narrow(-3, 0, 1))
+        if seconds:
+            second = out.narrow(-3, 1 + tangents, seconds)
+            u1, v1 = u.narrow(-3, 1, tangents), v.narrow(-3, 1, tangents)
+            if self._square:
+                # Both orders at once: u_i v_j in the row of (i, j), and in that of (j, i).
+                both = u1.unsqueeze(-3) * v1.unsqueeze(-4)
+                second.add_((both + both.transpose(-4, -3)).flatten(-4, -3))
+            elif self._indices is None:
+                second.addcmul_(u1, v1, value=2)
+            else:
+                second.add_(self._products(u1, v1)).add_(self._products(v1, u1))
         return out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -68,12 +68,22 @@ class TaylorModule(Protocol):
         ...
 
 
+_TAYLOR: dict[type[nn.Module], bool] = {}
+
+
+def _is_taylor(kind: type[nn.Module]) -> bool:
+    # Asked of every layer at every jet, and protocols are slow to answer.
+    if kind not in _TAYLOR:
+        _TAYLOR[kind] = issubclass(kind, TaylorModule)
+    return _TAYLOR[kind]
+
+
 def can_push(module: nn.Module) -> bool:
     """Whether `push` knows a module: chains of affine layers, elementwise functions, TaylorModules."""
     if isinstance(module, nn.Sequential):
         return all(can_push(part) for part in module)
-    if isinstance(module, TaylorModule):
-        return module.can_push()
+    if _is_taylor(type(module)):
+        return cast(TaylorModule, module).can_push()
     if isinstance(module, nn.Softplus) and (module.beta, module.threshold) != (1, 20):
         return False
     return type(module) in _ELEMENTWISE or type(module) in _AFFINE
@@ -101,11 +111,16 @@ def _push(
         for part in module:
             rows, shape = _push(part, rows, rule, shape)
         return rows, shape
-    if isinstance(module, TaylorModule):
-        rows = module.push(rows, rule)
+    if _is_taylor(type(module)):
+        rows = cast(TaylorModule, module).push(rows, rule)
         return rows, (rows.shape[-1],)
     if type(module) in _ELEMENTWISE:
         return rule.elementwise(rows, _ELEMENTWISE[type(module)]), shape
+    if type(module) is nn.Linear and len(shape) == 1 and not module._forward_pre_hooks:
+        out = nn.functional.linear(rows, module.weight)
+        if module.bias is not None:
+            out.select(-3, 0).add_(module.bias)
+        return out, (module.out_features,)
     lead = rows.shape[:-1]
     out = module(rows.reshape(math.prod(lead), *shape))
     constant = module(rows.new_zeros(1, *shape)).flatten()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from learnedmanifolds._check import as_path
 from learnedmanifolds._convert import Shape, describe, fits
 
 
@@ -37,13 +37,6 @@ class Source:
     def format(self) -> str:
         """The arrays, in words."""
         return _listed({name: describe(shape) for name, shape in self.arrays.items()})
-
-
-def as_path(path: object, name: str = "path") -> Path:
-    """Check a path; `TypeError` if it is none."""
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"{name} must be a path, got {type(path).__name__}")
-    return Path(path)
 
 
 def read_mat(path: str | Path, source: Source) -> dict[str, np.ndarray]:

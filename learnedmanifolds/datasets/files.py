@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from learnedmanifolds._check import as_tensor
-from learnedmanifolds.datasets._sources import as_path, load_numpy
+from learnedmanifolds._check import as_path, as_tensor
+from learnedmanifolds.datasets._sources import load_numpy
 from learnedmanifolds.datasets.scaling import scale_to_box
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from learnedmanifolds._check import integer
+from learnedmanifolds._check import as_path, integer
 from learnedmanifolds.datasets._pixels import symmetric_values, unit_values
-from learnedmanifolds.datasets._sources import as_path
 from learnedmanifolds.datasets.image_set import ImageSet
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")

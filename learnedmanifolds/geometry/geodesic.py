@@ -233,20 +233,23 @@ class _System:
             tangents = torch.cat([eye.expand(d, *coords.shape), tangents])
         jet = self.manifold.jet(coords, chart, tangents, self.pairs)
         basis = jet.first[:d].movedim(0, 1)  # (N, d, n)
-        second = symmetric(jet.second, m)  # (N, m, m, n)
-        along = torch.einsum("nijx,nj->nix", second, weights)
+        # Rows (i, j) of second derivatives, (N, m m, n), and their sums over i with the weights.
+        second = symmetric(jet.second, m).flatten(1, 2)
+        weight = weights.unsqueeze(1)
+        n = second.shape[-1]
+        along = (weight @ second.reshape(-1, m, m * n)).view(-1, m, n)
         gram = basis @ basis.mT
         # Components of D2(w_i, velocity) along the basis; the rest is normal.
         # Stages may look far outside the domain, where decoders break: their errors refuse the step.
         parts = torch.linalg.solve_ex(gram, basis @ along.mT)[0].mT  # (N, m, d)
         change = parts if self.first else parts @ carried
-        velocity = torch.einsum("nm,nmd->nd", weights, carried)
+        velocity = (weight @ carried).squeeze(1)
         out = [velocity, -change.flatten(1)]
         if self.fields:
             normal = along - parts @ basis
-            bend = torch.einsum("nix,ni->nx", normal, weights)
+            bend = (weight @ normal).mT
             # <II(e_i, e_j), II(v, v)>: II(v, v) is normal, so D2 will do for the first.
-            k = torch.einsum("nijx,nx->nij", second, bend) - normal @ normal.mT
+            k = (second @ bend).view(-1, m, m) - normal @ normal.mT
             field, rate = state[:, d + m * d :].unflatten(-1, (2, m, self.fields)).unbind(1)
             out += [rate.flatten(1), -(k @ field).flatten(1)]
         return torch.cat(out, dim=-1)

@@ -16,6 +16,8 @@ SEGMENTS = 16
 
 _ITERATIONS = 12
 _LARGEST_STEP = 0.3
+# Entries of the points of ways that are looked at together.
+_CHUNK = 4_000_000
 # A chain is shorter than its arc by a part of turn^2 / 24, 0.4 percent, at 128 chords at most.
 _LARGEST_TURN = 0.3
 _STRIDES = (1, 2, 4, 8)
@@ -38,36 +40,30 @@ def chain_along(
     ways: list[list[int]],
 ) -> Located:
     """Chains (N, SEGMENTS + 1), evenly spaced along ways of nodes from start to end."""
-    points = graph.points.cpu()
-    chains = []
-    for row, way in enumerate(ways):
-        index = torch.tensor(way)
-        chart = torch.cat(
-            [
-                start.chart[row : row + 1].cpu(),
-                graph.nodes.chart.cpu()[index],
-                end.chart[row : row + 1].cpu(),
-            ]
-        )
-        coords = torch.cat(
-            [
-                start.coords[row : row + 1].cpu(),
-                graph.nodes.coords.cpu()[index],
-                end.coords[row : row + 1].cpu(),
-            ]
-        )
-        ends = manifold.decode(
-            coords[[0, -1]].to(manifold.device), chart[[0, -1]].to(manifold.device)
-        )
-        places = torch.cat([ends[:1].flatten(1).cpu(), points[index], ends[1:].flatten(1).cpu()])
-        length = (places[1:] - places[:-1]).norm(dim=-1).cumsum(0)
-        length = torch.cat([length.new_zeros(1), length])
-        wanted = torch.linspace(0, float(length[-1]), SEGMENTS + 1, dtype=length.dtype)
-        pick = (length.unsqueeze(0) - wanted.unsqueeze(1)).abs().argmin(1)
-        pick[0], pick[-1] = 0, len(chart) - 1
-        chains.append((chart[pick], coords[pick]))
-    chart = torch.stack([c for c, _ in chains]).to(manifold.device)
-    return Located(chart, torch.stack([z for _, z in chains]).to(manifold.device))
+    # The nodes, then all starts, then all ends; a way that is short stays at its end.
+    first, last = (manifold.decode(p.coords, p.chart).flatten(1) for p in (start, end))
+    points = torch.cat([graph.points, first, last])
+    chart = torch.cat([graph.nodes.chart, start.chart, end.chart])
+    coords = torch.cat([graph.nodes.coords, start.coords, end.coords])
+    count, n_nodes = len(ways), len(graph.points)
+    longest = max(len(way) for way in ways)
+    index = torch.tensor(
+        [
+            [n_nodes + row, *way, *[n_nodes + count + row] * (longest + 1 - len(way))]
+            for row, way in enumerate(ways)
+        ],
+        device=points.device,
+    )
+    t = torch.linspace(0, 1, SEGMENTS + 1, dtype=points.dtype, device=points.device).unsqueeze(-1)
+    picks = []
+    for part in index.split(max(1, _CHUNK // (index.shape[1] * max(points.shape[1], len(t))))):
+        length = points[part].diff(dim=1).norm(dim=-1).cumsum(1)
+        length = torch.nn.functional.pad(length, (1, 0)).unsqueeze(1)
+        pick = (length - t * length[..., -1:]).abs().argmin(-1)
+        pick[:, 0], pick[:, -1] = 0, index.shape[1] - 1
+        picks.append(part.gather(1, pick))
+    chosen = torch.cat(picks)
+    return Located(chart[chosen], coords[chosen])
 
 
 def relax(manifold: ChartedManifold, chain: Located, iterations: int = _ITERATIONS) -> Located:

@@ -125,7 +125,7 @@ def test_bad_numpy_files(tmp_path, name, write, key, message):
 def test_bad_arguments_of_numpy_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file .*absent.npy"):
         numpy_file(tmp_path / "absent.npy")
-    with pytest.raises(TypeError, match="path must be a path, got int"):
+    with pytest.raises(TypeError, match="path must be a str or Path, got int"):
         numpy_file(3)
     np.save(tmp_path / "x.npy", POINTS)
     with pytest.raises(TypeError, match="key must be the name"):

@@ -76,7 +76,7 @@ def test_missing(tmp_path):
         image_folder(tmp_path / "a.txt")
     with pytest.raises(FileNotFoundError, match=r"path must be a folder with pictures \(.png, "):
         image_folder(tmp_path)
-    with pytest.raises(TypeError, match="path must be a path"):
+    with pytest.raises(TypeError, match="path must be a str or Path"):
         image_folder(None)
 
 

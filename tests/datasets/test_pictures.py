@@ -106,7 +106,7 @@ def test_an_absent_file_says_where_it_can_be_had(tmp_path, read, address, format
         read(tmp_path / "absent.mat")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         read(tmp_path)
-    with pytest.raises(TypeError, match="path must be a path, got int"):
+    with pytest.raises(TypeError, match="path must be a str or Path, got int"):
         read(1)
 
 

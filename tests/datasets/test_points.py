@@ -149,7 +149,7 @@ def test_missing_and_foreign_bunnies(tmp_path):
         bunny(tmp_path / "absent.npy")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         bunny(tmp_path)
-    with pytest.raises(TypeError, match="path must be a path"):
+    with pytest.raises(TypeError, match="path must be a str or Path"):
         bunny(None)
     (tmp_path / "x.npy").write_bytes(b"solid bunny")
     with pytest.raises(ValueError, match=r"readable NumPy file with one array \(any, 3\)"):
