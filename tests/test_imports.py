@@ -39,6 +39,13 @@ def test_import_leaves_torch_as_it_is_and_heavy_packages_alone():
     assert not set(loaded.split()) & set(HEAVY)
 
 
+def test_a_pretrained_atlas_takes_no_lightning():
+    loaded = run(
+        "import sys, learnedmanifolds as lm\nlm.pretrained('bars-32')\nprint(*sys.modules)"
+    )
+    assert not {"lightning", "torch._dynamo"} & set(loaded.split())
+
+
 def test_default_dtype_survives_the_whole_public_interface():
     names = " ".join(f"lm.{name};" for name in lm.__all__)
     code = f"import torch, learnedmanifolds as lm; {names} print(torch.get_default_dtype())"
