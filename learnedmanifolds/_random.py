@@ -51,6 +51,8 @@ _FLOATING = frozenset(
     ]
 )
 _OF_NUMBERS = frozenset([torch.tensor, torch.as_tensor, torch.full, torch.arange])
+# All others, nearly every call, are passed on at once.
+_WATCHED = _DRAWS | _LAYERS | _FLOATING | _OF_NUMBERS
 
 # Of the moments in which torch's global generator stands for one of ours.
 _global = threading.RLock()
@@ -71,6 +73,8 @@ class _Draws(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        if func not in _WATCHED:
+            return func(*args, **(kwargs or {}))
         given = dict(kwargs or {})
         untyped = given.get("dtype") is None
         if untyped and func in _FLOATING:

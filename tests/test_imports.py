@@ -40,6 +40,13 @@ def test_import_leaves_torch_as_it_is_and_heavy_packages_alone():
     assert not set(loaded.split()) & set(HEAVY)
 
 
+def test_a_pretrained_atlas_takes_no_lightning():
+    loaded = run(
+        "import sys, learnedmanifolds as lm\nlm.pretrained('bars-32')\nprint(*sys.modules)"
+    )
+    assert not {"lightning", "torch._dynamo"} & set(loaded.split())
+
+
 @functools.cache
 def whole_interface():
     """What a fresh interpreter says: the default dtype after all names; every subpackage alone.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import json
 import math
 import numbers
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,12 +98,16 @@ class Atlas:
     @property
     def dtype(self) -> torch.dtype:
         """Dtype of the parameters; points are computed in it."""
-        return next((p.dtype for p in self.charts.state_dict().values()), torch.float64)
+        return next((tensor.dtype for tensor in self._held()), torch.float64)
 
     @property
     def device(self) -> torch.device:
         """Device of the parameters."""
-        return next((p.device for p in self.charts.state_dict().values()), torch.device("cpu"))
+        return next((tensor.device for tensor in self._held()), torch.device("cpu"))
+
+    def _held(self) -> Iterator[Tensor]:
+        """Parameters and buffers; a state dict of all of them is slow to make."""
+        return itertools.chain(self.charts.parameters(), self.charts.buffers())
 
     @differentiable()
     def to(self, target: torch.dtype | torch.device | str) -> Self:

@@ -248,8 +248,9 @@ class LocalGeometry:
         """D2(a, b), the second derivative of the parametrization, (N, n)."""
         if self._second is not None:
             return torch.einsum("nijk,ni,nj->nk", self._second, a, b)
-        tangents = torch.stack([a, b])
-        return self.source.jet(self.coords, self.chart, tangents, [(0, 1)]).second[0]
+        # One tangent is enough for the second derivative along one direction.
+        tangents, pair = (a.unsqueeze(0), (0, 0)) if a is b else (torch.stack([a, b]), (0, 1))
+        return self.source.jet(self.coords, self.chart, tangents, [pair]).second[0]
 
     def tangential_acceleration(self, a: Tensor) -> Tensor:
         """R^-1 Q^T D2(a, a), Christoffel's symbols contracted with a twice, (N, d)."""

@@ -186,12 +186,15 @@ def _middle(kappa: Tensor, m: int) -> _Values:
     order = m / 2 - 1
     steps = max(0, math.ceil(_DEBYE_ORDER - order))
     log_value, ratio = _debye(kappa, order + steps)
-    # 0F1(; n; x) / 0F1(; n + 1; x) = 1 + kappa r_n / (2 n), with r_n = I_(n+1) / I_n.
-    product = torch.ones_like(kappa)
+    # 0F1(; n; x) / 0F1(; n + 1; x) = 1 + kappa r_n / (2 n), with r_n = I_(n+1) / I_n, and
+    # kappa r_(n-1) = kappa^2 / (2 n + kappa r_n).
+    product, square, scaled = torch.ones_like(kappa), kappa**2, kappa * ratio
     for step in reversed(range(steps)):
-        above = order + step + 1
-        product = product * (1 + kappa * ratio / (2 * above))
-        ratio = 1 / (2 * above / kappa + ratio)
+        twice = 2 * (order + step + 1)
+        total = scaled + twice
+        product = product * (total / twice)
+        scaled = square / total
+    ratio = scaled / kappa
     log_value = log_value + product.log()
     slope = 1 - ratio**2 - (m - 1) * ratio / kappa
     curvature = -2 * ratio * slope - (m - 1) * (slope - ratio / kappa) / kappa

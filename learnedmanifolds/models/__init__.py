@@ -10,9 +10,9 @@ from learnedmanifolds.models.recipes import (
     pretrained_names,
     recipe,
 )
+from learnedmanifolds.models.schedule import Schedule
 from learnedmanifolds.models.select import Candidate, Selection, select
 from learnedmanifolds.models.spectral import spectral_points
-from learnedmanifolds.models.training import Schedule
 
 __all__ = [
     "RECIPES",

@@ -30,8 +30,8 @@ from learnedmanifolds.models.diffusion_vae_steps import (
     StepLaw,
     StepRule,
     mean_variance,
+    nearest_other,
 )
-from learnedmanifolds.models.diffusion_vae_training import DiffusionVAETraining, nearest_other
 from learnedmanifolds.training.estimator import TrainedEstimator
 from learnedmanifolds.training.units import Units
 
@@ -163,6 +163,9 @@ class DiffusionVAE(TrainedEstimator, FittedDiffusionVAE):
         RuntimeError
             If the loss becomes NaN or infinite.
         """
+        # Lightning takes seconds to import; a pretrained atlas needs none.
+        from learnedmanifolds.models.diffusion_vae_training import DiffusionVAETraining
+
         data = self._check(x)
         (seed,) = self._start(1, data)
         self._take_names(x)

@@ -14,8 +14,7 @@ from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer
 from learnedmanifolds.diffusion import DiffusionMap, SpectralNet
 from learnedmanifolds.models.diffusion_vae_immersion import DiffusionImmersion
 from learnedmanifolds.models.diffusion_vae_network import DiffusionVAENetwork
-from learnedmanifolds.models.diffusion_vae_steps import StepRule
-from learnedmanifolds.models.diffusion_vae_training import log_likelihood, nearest_other
+from learnedmanifolds.models.diffusion_vae_steps import StepRule, log_likelihood, nearest_other
 from learnedmanifolds.training.frames import Framed
 
 if TYPE_CHECKING:

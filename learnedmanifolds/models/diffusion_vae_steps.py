@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -195,3 +196,18 @@ class DiffusionSteps(StepRule):
 def mean_variance(covariances: Tensor) -> float:
     """Mean of the diagonals of (N, D, D)."""
     return float(covariances.diagonal(dim1=-2, dim2=-1).mean())
+
+
+def nearest_other(z: Tensor, psi: Tensor, own: Tensor | None = None) -> Tensor:
+    """Indices (M,) of the points psi (N, D) nearest to z (M, D), but not a row's own index."""
+    # Squared distances less |z|^2, by one product.
+    gap = torch.addmm(psi.square().sum(-1), z, psi.T, alpha=-2)
+    if own is not None:
+        gap[torch.arange(len(z), device=z.device), own] = torch.inf
+    return gap.argmin(-1)
+
+
+def log_likelihood(miss: Tensor, noise_std: float) -> Tensor:
+    """Log density (M,), in nats, of differences (M, n) under N(0, noise_std^2 I)."""
+    constant = miss.shape[-1] * (math.log(noise_std) + 0.5 * math.log(2 * math.pi))
+    return -0.5 * (miss / noise_std).square().sum(-1) - constant

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from learnedmanifolds._random import seeded
 from learnedmanifolds.models.diffusion_vae_network import DiffusionVAENetwork
-from learnedmanifolds.models.diffusion_vae_steps import StepLaw
+from learnedmanifolds.models.diffusion_vae_steps import StepLaw, log_likelihood, nearest_other
 from learnedmanifolds.training.recorded_training import RecordedTraining
 
 
@@ -91,18 +90,3 @@ class DiffusionVAETraining(RecordedTraining):
         fit = log_likelihood((self.network.decoder(z) - target).flatten(1), self.noise_std)
         divergence = law.divergence(self._precision[pick], self._log_det[pick])
         return self.record((divergence - fit).mean(), divergence=divergence.mean())
-
-
-def nearest_other(z: Tensor, psi: Tensor, own: Tensor | None = None) -> Tensor:
-    """Indices (M,) of the points psi (N, D) nearest to z (M, D), but not a row's own index."""
-    # Squared distances less |z|^2, by one product.
-    gap = torch.addmm(psi.square().sum(-1), z, psi.T, alpha=-2)
-    if own is not None:
-        gap[torch.arange(len(z), device=z.device), own] = torch.inf
-    return gap.argmin(-1)
-
-
-def log_likelihood(miss: Tensor, noise_std: float) -> Tensor:
-    """Log density (M,), in nats, of differences (M, n) under N(0, noise_std^2 I)."""
-    constant = miss.shape[-1] * (math.log(noise_std) + 0.5 * math.log(2 * math.pi))
-    return -0.5 * (miss / noise_std).square().sum(-1) - constant

@@ -25,8 +25,7 @@ from learnedmanifolds.models.vae_checks import (
     checked_guides,
     held_out_count,
 )
-from learnedmanifolds.models.vae_network import VAENetwork
-from learnedmanifolds.models.vae_training import Action, VAETraining
+from learnedmanifolds.models.vae_network import Action, VAENetwork
 from learnedmanifolds.training.estimator import TrainedEstimator
 from learnedmanifolds.training.networks import default_decoder, default_encoder
 from learnedmanifolds.training.units import Units, chain
@@ -199,6 +198,9 @@ class ManifoldVAE(TrainedEstimator, FittedVAE):
         RuntimeError
             If the loss becomes NaN or infinite.
         """
+        # Lightning takes seconds to import; a pretrained atlas needs none.
+        from learnedmanifolds.models.vae_training import VAETraining
+
         self._check_training()
         check_parameters(self)
         data = checked_data(self, x)

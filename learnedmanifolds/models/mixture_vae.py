@@ -22,7 +22,7 @@ from learnedmanifolds.geometry.local import Located
 from learnedmanifolds.models.cells import disc_cells
 from learnedmanifolds.models.losses import evidence_lower_bound
 from learnedmanifolds.models.patches import neighbours
-from learnedmanifolds.models.training import AtlasTraining, Schedule
+from learnedmanifolds.models.schedule import Schedule
 from learnedmanifolds.training.estimator import TrainedEstimator
 from learnedmanifolds.training.frames import Framed
 from learnedmanifolds.training.units import Units
@@ -219,6 +219,9 @@ class MixtureVAE(Framed, TrainedEstimator):
         """An atlas in the data's units, from flat points x in theirs."""
         schedule = self.schedule or Schedule.suited(self.n_charts, self.dim)
         generator = torch.Generator().manual_seed(seed)
+        # Lightning takes seconds to import; a pretrained atlas needs none.
+        from learnedmanifolds.models.training import AtlasTraining
+
         cells = disc_cells(x, self.n_charts, self.dim, generator)
         charts = self._new_charts(tuple(units.center.shape), seed)
         charts.place(*cells.frames(full=isinstance(charts, FlowCharts)), cells.radius)

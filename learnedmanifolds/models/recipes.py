@@ -13,7 +13,7 @@ from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.datasets.images import IMAGES, ImageManifold
 from learnedmanifolds.files.io import load
 from learnedmanifolds.models.mixture_vae import MixtureVAE
-from learnedmanifolds.models.training import Schedule
+from learnedmanifolds.models.schedule import Schedule
 
 _WEIGHTS = Path(__file__).parent / "weights"
 

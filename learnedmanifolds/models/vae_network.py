@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from learnedmanifolds.latent.base import LatentSpace
+
+Action = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""A random symmetry: data (N, ...) and latent points (N, ...) to those it moves them to."""
 
 
 class VAENetwork(nn.Module):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from typing import Any
 
 import lightning
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._random import seeded
-from learnedmanifolds.models.vae_network import VAENetwork
+from learnedmanifolds.models.vae_network import Action, VAENetwork
 
 # Learning rate of the logarithm of the noise, relative to that of the networks.
 _NOISE_RATE = 10.0
@@ -20,9 +19,6 @@ _NOISE_RATE = 10.0
 WARMUP_STEPS = 100
 """Steps of the usual warm-up. Measured on circles and spheres: without it a learning rate of 5e-3 ends in
 collapse from most seeds, with 30 steps from some, with 100 from none."""
-
-Action = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""A random symmetry: data (N, ...) and latent points (N, ...) to those it moves them to."""
 
 
 class VAETraining(lightning.LightningModule):
