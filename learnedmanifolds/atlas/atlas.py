@@ -181,7 +181,7 @@ class Atlas:
         coords = self.charts.encode(x)
         # Squares, not squared norms: a norm has no second derivative on the manifold itself.
         square = (self.charts.decode(coords) - x).square().sum(-1)
-        density = self.charts.log_prior(coords) if prior else self.charts.density.log_prob(coords)
+        density = self.charts.log_prior(coords) if prior else self.charts.log_latent(coords)
         log_weights = self.weights.log().unsqueeze(-1)
         return log_weights + density - square / (2 * self.noise_std**2)
 
@@ -267,12 +267,10 @@ class Atlas:
         return self.decode(located.coords, located.chart)
 
     def sample_coords(self, n: int, seed: int | None = None) -> Located:
-        """Charts and coordinates of `sample`; the density's tails outside the box are left out."""
+        """Charts and coordinates of `sample`; the density's tails outside the domain are left out."""
         count, source = integer(n, "n", minimum=1), generator(seed)
         chart = torch.multinomial(self.weights.cpu().double(), count, True, generator=source)
-        coords = self.charts.density.sample(
-            count, self.dim, generator=source, truncated=True, dtype=torch.float64
-        )
+        coords = self.charts.draw(chart, source)
         return Located(chart.to(self.device), coords.to(dtype=self.dtype, device=self.device))
 
     @functools.cached_property

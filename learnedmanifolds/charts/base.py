@@ -57,9 +57,19 @@ class Charts(nn.Module, abc.ABC):
     def encode(self, x: Tensor, chart: int | None = None) -> Tensor:
         """Coordinates, (N, n) -> (N, d), or for all charts (N, n) or (K, N, n) -> (K, N, d)."""
 
+    def draw(self, chart: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Random coordinates (N, d) in the domains of charts (N,), by the latent density; float64."""
+        return self.density.sample(
+            len(chart), self.dim, generator=generator, truncated=True, dtype=torch.float64
+        )
+
+    def log_latent(self, coords: Tensor, chart: int | None = None) -> Tensor:
+        """Log of the latent density of coordinates, in nats, (..., N)."""
+        return self.density.log_prob(coords)
+
     def log_prior(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """Log density of the latent variable at the coordinates, in nats, (..., N)."""
-        return self.density.log_prob(coords)
+        return self.log_latent(coords, chart)
 
     def jet(self, coords: Tensor, chart: int | None, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """Value, derivatives along tangents and second derivatives along pairs of them.

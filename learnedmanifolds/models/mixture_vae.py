@@ -7,9 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer, positive
@@ -18,17 +16,16 @@ from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.flow import FlowCharts
 from learnedmanifolds.charts.image import ImageCharts
 from learnedmanifolds.charts.learned import LearnedCharts
-from learnedmanifolds.geometry.local import Located
+from learnedmanifolds.models.atlas_estimator import AtlasEstimator
 from learnedmanifolds.models.cells import disc_cells
 from learnedmanifolds.models.losses import evidence_lower_bound
 from learnedmanifolds.models.patches import neighbours
 from learnedmanifolds.models.schedule import Schedule
 from learnedmanifolds.training.estimator import TrainedEstimator
-from learnedmanifolds.training.frames import Framed
 from learnedmanifolds.training.units import Units
 
 
-class MixtureVAE(Framed, TrainedEstimator):
+class MixtureVAE(AtlasEstimator, TrainedEstimator):
     """Learn a data manifold of any topology as an atlas of K charts of dimension d.
 
     Every chart is a variational autoencoder whose decoder is injective and whose encoder is its
@@ -246,45 +243,11 @@ class MixtureVAE(Framed, TrainedEstimator):
         bound = evidence_lower_bound(self._charts(), flat, atlas.noise_std)
         return float(torch.logsumexp(atlas.weights.log().unsqueeze(-1) + bound, dim=0).mean())
 
-    def sample(self, n: int, seed: int | None = None) -> Tensor:
-        """Draw points (n, n_features) of the learned manifold."""
-        return self._fitted().sample(n, seed)
-
-    def transform(self, x: ArrayLike) -> Located:
-        """Chart (N,) and coordinates (N, d) of points (N, n_features).
-
-        After ``set_output(transform="pandas")`` a DataFrame with the columns of
-        `get_feature_names_out`.
-        """
-        self._check_names(x)
-        located = self._fitted().locate(x)
-        chart = located.chart.to(located.coords).unsqueeze(1)
-        table = self._as_asked(torch.cat([chart, located.coords], 1), x)
-        return located if isinstance(table, Tensor) else table.astype({table.columns[0]: int})
-
-    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
-        """See `Framed.get_feature_names_out`; the first is ``mixturevae_chart``."""
-        coords = super().get_feature_names_out(input_features)
-        return np.array(["mixturevae_chart", *coords[:-1]], dtype=object)
-
-    @property
-    def _n_outputs(self) -> int:
-        return 1 + self._fitted().dim
-
-    def inverse_transform(self, located: tuple[ArrayLike, ArrayLike]) -> Tensor:
-        """Points (N, n_features) of charts (N,) and coordinates (N, d)."""
-        chart, coords = located
-        return self._fitted().decode(coords, chart)
-
     def _charts(self) -> LearnedCharts:
         charts = self._fitted().charts
         if not isinstance(charts, LearnedCharts):
             raise TypeError(f"atlas_ must have LearnedCharts, got {type(charts).__name__}.")
         return charts
-
-    def _fitted(self) -> Atlas:
-        check_is_fitted(self, "atlas_")
-        return self.atlas_
 
 
 def local_noise(x: Tensor, dim: int) -> float:

@@ -1,0 +1,305 @@
+"""Kernel charts: decoders linear in their weights, trusted where their posterior variance is small."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from learnedmanifolds.charts.anchored import AnchoredCharts
+from learnedmanifolds.charts.domain import Chart, Domain, Walls
+from learnedmanifolds.charts.jet import Jet, Pairs
+
+# Beyond this coordinate nothing is trusted, whatever the leverage: domains are inside the box.
+_EDGE = 0.95
+_PULLS, _HALVINGS = 6, 50
+# Depth up to which the latent density falls, and how fast, in nats.
+_SHELL, _FALL = 0.2, 15.0
+
+
+class KernelFeatures:
+    """phi(t) = (1, t, exp(-|t - c_j|^2 / (2 w^2))), F = 1 + d + m features a chart.
+
+    Parameters
+    ----------
+    centers : Tensor, shape (K, m, d)
+    width : Tensor, shape (K,)
+        w.
+    """
+
+    def __init__(self, centers: Tensor, width: Tensor) -> None:
+        self.centers, self.width = centers, width
+
+    def _of(self, chart: Chart) -> tuple[Tensor, Tensor]:
+        """Centres (m, d), (K, m, d) or, of each point, (N, m, d), and squared widths."""
+        if chart is None:
+            return self.centers, self.width.square().view(-1, 1, 1)
+        if isinstance(chart, int):
+            return self.centers[chart], self.width[chart].square()
+        return self.centers[chart], self.width[chart].square().unsqueeze(-1)
+
+    def bumps(self, coords: Tensor, chart: Chart) -> tuple[Tensor, Tensor, Tensor]:
+        """Bumps (..., N, m), and the centres and squared widths that they are of."""
+        centers, square = self._of(chart)
+        length = centers.square().sum(-1)
+        length = length if centers.dim() == coords.dim() + 1 else length.unsqueeze(-2)
+        gap = coords.square().sum(-1, keepdim=True) - 2 * _products(coords, centers) + length
+        return torch.exp(gap / (-2 * square)), centers, square
+
+    def __call__(self, coords: Tensor, chart: Chart) -> Tensor:
+        """Features (..., N, F) at coordinates (..., N, d)."""
+        bump, _, _ = self.bumps(coords, chart)
+        return torch.cat([torch.ones_like(coords[..., :1]), coords, bump], -1)
+
+    def jet(self, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs) -> Tensor:
+        """Rows (..., 1 + T + P, N, F): features, first and second derivatives, in closed form."""
+        bump, centers, square = self.bumps(coords, chart)
+        none, flat = torch.zeros_like(coords[..., :1]), torch.zeros_like(coords)
+        rows = [torch.cat([torch.ones_like(none), coords, bump], -1)]
+        slopes = []
+        for tangent in tangents.unbind(-3):
+            # How the squared distance from each centre grows along the tangent, halved.
+            own = (coords * tangent).sum(-1, keepdim=True)
+            slopes.append(own - _products(tangent, centers))
+            rows.append(torch.cat([none, tangent, bump * slopes[-1] / -square], -1))
+        for i, j in pairs:
+            product = (tangents.select(-3, i) * tangents.select(-3, j)).sum(-1, keepdim=True)
+            bend = (slopes[i] * slopes[j] / square - product) / square
+            rows.append(torch.cat([none, flat, bump * bend], -1))
+        return torch.stack(rows, -3)
+
+
+def _products(vectors: Tensor, centers: Tensor) -> Tensor:
+    """Products (..., N, m) of vectors (..., N, d) with the centres of their charts."""
+    if centers.dim() == vectors.dim() + 1:
+        return (centers @ vectors.unsqueeze(-1)).squeeze(-1)
+    return vectors @ centers.mT
+
+
+class LeverageDomain(Domain):
+    """Where a kernel fit has data: its leverage phi(t)' H^-1 phi(t) is below a limit.
+
+    The leverage is the posterior variance of the fit, seen as the mean of a Gaussian process, in units
+    of the noise's. The depth is what is left of the limit: 1 - |L' phi(t)|^2.
+
+    Parameters
+    ----------
+    features : KernelFeatures
+    root : Tensor, shape (K, F, R)
+        L, with L L' = H^-1 over the limit.
+    middle : Tensor, shape (K, d)
+        A point deep in each domain.
+
+    References
+    ----------
+    Rasmussen, Williams, Gaussian Processes for Machine Learning, 2006, equation 2.11.
+    """
+
+    def __init__(self, features: KernelFeatures, root: Tensor, middle: Tensor) -> None:
+        self.features, self.root, self.middle = features, root, middle
+
+    def depth(self, coords: Tensor, chart: Chart = None) -> Tensor:
+        """See `Domain.depth`."""
+        loads = _apply(self.features(coords, chart), self.root, chart)
+        edge = (1 - coords.abs().amax(-1)) / (1 - _EDGE)
+        return torch.minimum(1 - loads.square().sum(-1), edge)
+
+    def walls(self, coords: Tensor, chart: Chart, slack: float) -> Walls:
+        """See `Domain.walls`; the leverage's level, then the nearer face of every coordinate."""
+        eye = torch.eye(coords.shape[-1], dtype=coords.dtype, device=coords.device)
+        tangents = eye.unsqueeze(1).expand(-1, *coords.shape)
+        rows = self.features.jet(coords, chart, tangents, ())
+        loads = _apply(rows, self.root, chart)
+        slope = 2 * (loads[1:] * loads[:1]).sum(-1).mT
+        size = slope.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(coords.dtype).tiny)
+        side = torch.where(coords < 0, -1.0, 1.0).to(coords)
+        normal = torch.cat([(slope / size).unsqueeze(1), torch.diag_embed(side)], 1)
+        # Depths are rounded as sums of many terms.
+        near = max(slack, 256 * torch.finfo(coords.dtype).eps)
+        high = 1 - loads[0].square().sum(-1).unsqueeze(-1) <= near
+        return Walls(normal, torch.cat([high, coords.abs() >= 1 - near], 1))
+
+    def confine(self, coords: Tensor, chart: Chart = None) -> Tensor:
+        """See `Domain.confine`; along the slope of the leverage, and where that fails to the middle."""
+        out = self.depth(coords, chart) < 0
+        if not bool(out.any()):
+            return coords
+        where = out.nonzero(as_tuple=True)
+        index: Chart = where[0] if chart is None else chart
+        if isinstance(chart, Tensor):
+            index = chart[where[0]]
+        t = coords[where].clamp(-1, 1)
+        middle = self.middle[index].expand_as(t)
+        for _ in range(_PULLS):
+            depth = self.depth(t, index)
+            normal = self.walls(t, index, 0.0).normal[:, 0]
+            # A step of Newton's method for the depth along the normal, in a trust region.
+            step = 1e-6
+            ahead = self.depth(t - step * normal, index)
+            length = (-depth * step / (ahead - depth).clamp(min=1e-300)).clamp(0, 0.2)
+            t = torch.where((depth < 0).unsqueeze(-1), t - length.unsqueeze(-1) * normal, t)
+            t = t.clamp(-1, 1)
+        # From outside or from the border, to the last point inside towards the middle.
+        low, high = torch.zeros_like(t[:, :1]), torch.ones_like(t[:, :1])
+        inside = (self.depth(t, index) >= 0).unsqueeze(-1)
+        high = torch.where(inside, 0.0, high)
+        for _ in range(_HALVINGS):
+            half = (low + high) / 2
+            deep = (self.depth(torch.lerp(t, middle, half), index) >= 0).unsqueeze(-1)
+            low, high = torch.where(deep, low, half), torch.where(deep, half, high)
+        return coords.index_put(where, torch.lerp(t, middle, high))
+
+
+def _apply(features: Tensor, matrix: Tensor, chart: Chart) -> Tensor:
+    """Products (..., N, R) of features (..., N, F), or (K, ..., N, F), with matrices (K, F, R)."""
+    if chart is None:
+        extra = features.dim() - matrix.dim()
+        return features @ matrix.view(len(matrix), *[1] * extra, *matrix.shape[1:])
+    if isinstance(chart, int):
+        return features @ matrix[chart]
+    out = features.new_empty(*features.shape[:-1], matrix.shape[-1])
+    for k in chart.unique().tolist():
+        index = (chart == k).nonzero().squeeze(-1)
+        out.index_copy_(-2, index, features.index_select(-2, index) @ matrix[k])
+    return out
+
+
+class KernelCharts(AnchoredCharts):
+    """Charts x = c + W' phi(t): constant, linear terms and Gaussian bumps, with weights W.
+
+    The mean of a Gaussian process, so the posterior variance says where there are data: the domain is
+    a `LeverageDomain`. Derivatives of every order are closed. The left inverse is the nearest point,
+    looked for in the at most F dimensions that a chart spans.
+
+    Parameters
+    ----------
+    center : Tensor, shape (n,)
+        c.
+    weights : Tensor, shape (K, F, n)
+        Of 1, the coordinates, and the bumps.
+    centers : Tensor, shape (K, m, d)
+        Of the bumps; F = 1 + d + m.
+    width, domain_width : Tensor, shape (K,)
+        Of the bumps, and of those of the domain: a smooth fit is sure of itself across holes.
+    root : Tensor, shape (K, F, R)
+        See `LeverageDomain`.
+    codes : Tensor, shape (K, A, d)
+        Coordinates of data: they are what samples are like, and where nearest points are looked for.
+    ambient_shape : tuple of int
+
+    References
+    ----------
+    Rasmussen, Williams, Gaussian Processes for Machine Learning, 2006, sections 2.2 and 2.7.
+    """
+
+    center: Tensor
+    weights: Tensor
+    centers: Tensor
+    width: Tensor
+    domain_width: Tensor
+    root: Tensor
+    spread: Tensor
+    frame: Tensor | None
+    core: Tensor
+
+    def __init__(
+        self,
+        center: Tensor,
+        weights: Tensor,
+        centers: Tensor,
+        width: Tensor,
+        domain_width: Tensor,
+        root: Tensor,
+        codes: Tensor,
+        ambient_shape: tuple[int, ...],
+    ) -> None:
+        super().__init__(codes, ambient_shape)
+        for name, value in (
+            ("center", center),
+            ("weights", weights),
+            ("centers", centers),
+            ("width", width),
+            ("domain_width", domain_width),
+            ("root", root),
+        ):
+            self.register_buffer(name, value)
+        self._span()
+
+    @torch.no_grad()
+    def _span(self) -> None:
+        """Orthonormal bases (K, n, r) of what the charts span about c, and the weights in them."""
+        frame, core = None, self.weights
+        if self.weights.shape[2] > self.weights.shape[1]:
+            frame, core = torch.linalg.qr(self.weights.mT)
+            core = core.mT.contiguous()
+        # Of the nearest other code, as an even density would have it.
+        gaps = torch.cdist(self.anchors, self.anchors)
+        near = gaps.topk(min(2, gaps.shape[-1]), largest=False).values[..., -1]
+        self.register_buffer("spread", near.median(-1).values, persistent=False)
+        self.register_buffer("frame", frame, persistent=False)
+        self.register_buffer("core", core, persistent=False)
+        self._place_anchors()
+
+    @property
+    def domain(self) -> LeverageDomain:
+        """See `Charts.domain`."""
+        features = KernelFeatures(self.centers, self.domain_width)
+        return LeverageDomain(features, self.root, self.anchors[:, 0])
+
+    @property
+    def features(self) -> KernelFeatures:
+        """Phi."""
+        return KernelFeatures(self.centers, self.width)
+
+    def draw(self, chart: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """See `Charts.draw`; codes of data, moved by about as far as others are from them."""
+        pick = torch.randint(self.anchors.shape[1], chart.shape, generator=generator)
+        noise = torch.randn(*chart.shape, self.dim, generator=generator, dtype=torch.float64)
+        own = chart.to(self.anchors.device)
+        spread = self.spread[own].double().cpu().unsqueeze(-1)
+        coords = self.anchors[own, pick.to(own)].double().cpu() + spread * noise
+        return self.domain.confine(coords.to(self.anchors), own).double().cpu()
+
+    def log_latent(self, coords: Tensor, chart: int | None = None) -> Tensor:
+        """See `Charts.log_latent`; even inside the domain, falling near its border and beyond."""
+        return -_FALL * (_SHELL - self.domain.depth(coords, chart)).clamp(min=0)
+
+    def decode(self, coords: Tensor, chart: int | None = None) -> Tensor:
+        """See `Charts.decode`."""
+        return self.center + _apply(self.features(coords, chart), self.weights, chart)
+
+    def jet(self, coords: Tensor, chart: int | None, tangents: Tensor, pairs: Pairs = ()) -> Jet:
+        """See `Charts.jet`; in closed form."""
+        made = self._jet(self.weights, coords, chart, tangents, pairs)
+        return made._replace(value=made.value + self.center)
+
+    def local_jet(self, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs = ()) -> Jet:
+        """See `AnchoredCharts.local_jet`."""
+        return self._jet(self.core, coords, chart, tangents, pairs)
+
+    def _jet(
+        self, weights: Tensor, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs
+    ) -> Jet:
+        rows = _apply(self.features.jet(coords, chart, tangents, pairs), weights, chart)
+        n_tangents = tangents.shape[-3]
+        value, first, second = rows.split_with_sizes((1, n_tangents, len(pairs)), -3)
+        return Jet(value.squeeze(-3), first, second)
+
+    def _seen_from(self, x: Tensor, chart: int | None = None) -> Tensor:
+        if self.frame is None:
+            return x - self.center
+        return (x - self.center) @ (self.frame if chart is None else self.frame[chart])
+
+    def _distance(self, x: Tensor, seen: Tensor, gap: Tensor) -> Tensor:
+        square = (x - self.center).square().sum(-1) - seen.square().sum(-1)
+        return (gap.square() + square.clamp(min=0)).sqrt()
+
+    def config(self) -> dict[str, object]:
+        """Sizes, from which an empty family is built."""
+        return {
+            "n_charts": self.n_charts,
+            "dim": self.dim,
+            "n_bumps": self.centers.shape[1],
+            "n_codes": self.anchors.shape[1],
+            "rank": self.root.shape[2],
+            "ambient_shape": list(self.ambient_shape),
+        }

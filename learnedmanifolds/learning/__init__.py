@@ -1,0 +1,1 @@
+"""From points to charts: nodes and their graph, cells, codes, kernel fits."""

@@ -1,0 +1,148 @@
+"""Cells: overlapping parts of the data that are discs, each with coordinates along the data."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse.csgraph import dijkstra
+
+from learnedmanifolds.learning.nodes import Nodes
+
+# How far cells reach into their neighbours, in units of their own radius, and at least in edges.
+_MARGIN, _EDGES = 0.15, 1.2
+# Relative error of distances in its coordinates up to which a cell is a disc, and share of its nodes
+# that may be folded on others.
+_FLAT, _FOLDED = 0.12, 0.01
+# Two nodes are folded on each other where coordinates shorten their path to less than this part.
+_SHORT = 0.4
+_FAR = 3.0
+_LANDMARKS = 200
+_MEDOID_STEPS = 10
+_POWER_STEPS = 12
+_EDGE = 0.85
+
+
+class Cell(NamedTuple):
+    """One cell.
+
+    Attributes
+    ----------
+    core, members : ndarray of int
+        Nodes of the cell itself, and with what it shares with its neighbours.
+    coords : ndarray, shape (len(members), d)
+        In the box; distances along the data up to a factor.
+    radius : float
+        Length of a unit of the coordinates.
+    bend : float
+        Relative error of distances in the coordinates; infinite where the cell is folded.
+    """
+
+    core: np.ndarray
+    members: np.ndarray
+    coords: np.ndarray
+    radius: float
+    bend: float
+
+    @property
+    def is_disc(self) -> bool:
+        """Whether the coordinates keep distances, roughly, and lay no part on another."""
+        return self.bend <= _FLAT
+
+
+class Cover:
+    """Cells of one connected component, halved until all are discs.
+
+    Parameters
+    ----------
+    nodes : Nodes
+    component : int
+    dim : int
+        d.
+
+    References
+    ----------
+    Tenenbaum, de Silva, Langford, Science 290, 2000 (Isomap).
+    """
+
+    def __init__(self, nodes: Nodes, component: int, dim: int) -> None:
+        self._own = np.flatnonzero(nodes.component == component)
+        self._graph = nodes.graph[self._own][:, self._own]
+        self._paths = dijkstra(self._graph, directed=False)
+        self._dim = dim
+        self._least = 2 * (2 * dim + 3)
+        everything = np.arange(len(self._own))
+        self.cells = self._discs(everything)
+
+    def split(self, index: int) -> None:
+        """Replace a cell by its halves."""
+        cell = self.cells.pop(index)
+        core = np.flatnonzero(np.isin(self._own, cell.core))
+        self.cells += [self._cell(half) for half in self._halves(core)]
+
+    def can_split(self, index: int) -> bool:
+        """Whether the halves of a cell would have enough nodes."""
+        return len(self.cells[index].core) > 2 * self._least
+
+    def _discs(self, core: np.ndarray) -> list[Cell]:
+        cell = self._cell(core)
+        if cell.is_disc or len(core) <= self._least:
+            return [cell]
+        return [disc for half in self._halves(core) for disc in self._discs(half)]
+
+    def _halves(self, core: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Two parts, each nearest to its own medoid."""
+        paths = self._paths[np.ix_(core, core)]
+        first = int(paths[0].argmax())
+        medoids = [first, int(paths[first].argmax())]
+        for _ in range(_MEDOID_STEPS):
+            side = paths[medoids].argmin(0)
+            moved = []
+            for s in (0, 1):
+                part = np.flatnonzero(side == s)
+                moved.append(int(part[np.square(paths[np.ix_(part, part)]).sum(0).argmin()]))
+            if moved == medoids:
+                break
+            medoids = moved
+        side = paths[medoids].argmin(0)
+        return core[side == 0], core[side == 1]
+
+    def _cell(self, core: np.ndarray) -> Cell:
+        members = core
+        if len(core) < len(self._own):
+            radius = self._paths[np.ix_(core, core)].max(0).min()
+            reach = max(_MARGIN * radius, _EDGES * float(np.median(self._graph.data)))
+            members = np.flatnonzero(self._paths[:, core].min(1) <= reach)
+        paths = dijkstra(self._graph[members][:, members], directed=False)
+        if not np.isfinite(paths).all():
+            paths = self._paths[np.ix_(members, members)]
+        coords = _isomap(paths, self._dim)
+        few = np.arange(0, len(members), max(1, len(members) // _LANDMARKS))
+        bend = _bend(paths[np.ix_(few, few)], coords[few], self._dim)
+        middle = (coords.max(0) + coords.min(0)) / 2
+        radius = float(np.abs(coords - middle).max()) / _EDGE or 1.0
+        return Cell(self._own[core], self._own[members], (coords - middle) / radius, radius, bend)
+
+
+def _isomap(paths: np.ndarray, dim: int) -> np.ndarray:
+    """Coordinates (M, d) whose distances are nearest to the paths, by classical scaling."""
+    square = np.square(paths)
+    mean = square.mean(0)
+    gram = -0.5 * (square - mean - mean[:, None] + mean.mean())
+    count = min(dim + 4, len(gram))
+    basis = np.random.default_rng(0).standard_normal((len(gram), count))
+    for _ in range(_POWER_STEPS):
+        basis = np.linalg.qr(gram @ basis)[0]
+    values, vectors = np.linalg.eigh(basis.T @ gram @ basis)
+    size = np.sqrt(values[-dim:].clip(0))
+    coords = basis @ vectors[:, -dim:] * size
+    return np.pad(coords, ((0, 0), (0, dim - coords.shape[1])))
+
+
+def _bend(paths: np.ndarray, coords: np.ndarray, dim: int) -> float:
+    gaps = np.sqrt(np.square(coords[:, None] - coords).sum(-1))
+    spacing = np.median(np.sort(paths, 1)[:, min(len(paths) - 1, 2 * dim + 2)])
+    folded = ((gaps < _SHORT * paths) & (paths > _FAR * spacing)).any(1).mean()
+    if folded > _FOLDED:
+        return np.inf
+    return float(np.sqrt(np.square(gaps - paths).sum() / max(np.square(paths).sum(), 1e-300)))

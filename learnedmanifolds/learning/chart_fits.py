@@ -1,0 +1,189 @@
+"""Fits of all charts together: which are split, and how they are made to agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from learnedmanifolds.learning.cells import Cell, Cover
+from learnedmanifolds.learning.codes import interpolate
+from learnedmanifolds.learning.kernel_fit import ENOUGH, KernelFit, fit_chart
+from learnedmanifolds.learning.nodes import Nodes
+from learnedmanifolds.learning.principal import Principal
+
+# A chart that leaves more than this times the noise is split, at most so many times over.
+_TOO_MUCH, _SPLITS = 1.5, 4
+_AGREEMENTS = 6
+# Leverages that belong to the domain, in units of what nearly all data have at most.
+_SPARE, _MOST_SPARE, _NEARLY_ALL = 1.5, 3.0, 0.995
+_CODES = 512
+
+
+class ChartFits:
+    """Kernel fits of the cells of covers.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, q)
+    node : ndarray, shape (N,)
+        The node nearest to each point.
+    """
+
+    def __init__(self, x: Tensor, nodes: Nodes) -> None:
+        self.x, self._nodes = x, nodes
+        near = NearestNeighbors(n_neighbors=1).fit(nodes.points)
+        self._node = near.kneighbors(x.numpy())[1][:, 0]
+        self._made: dict[int, tuple[KernelFit, Tensor, Tensor]] = {}
+        self.cells: list[Cell] = []
+
+    def update(self, cells: Sequence[Cell]) -> None:
+        """Fit the cells that are new."""
+        known = {id(cell): made for cell, made in zip(self.cells, self._all(), strict=True)}
+        self.cells = list(cells)
+        self._made = {
+            k: known.get(id(cell)) or self._fit(cell) for k, cell in enumerate(self.cells)
+        }
+
+    def _all(self) -> list[tuple[KernelFit, Tensor, Tensor]]:
+        return [self._made[k] for k in range(len(self.cells))]
+
+    def _fit(self, cell: Cell) -> tuple[KernelFit, Tensor, Tensor]:
+        inside = np.flatnonzero(np.isin(self._node, cell.members))
+        index = torch.from_numpy(inside)
+        own = self.x[index]
+        codes = interpolate(own, self._nodes.points[cell.members], cell.coords)
+        core = torch.from_numpy(np.isin(self._node[inside], cell.core))
+        return fit_chart(codes, own), index, core
+
+    @property
+    def errors(self) -> Tensor:
+        """Mean squared distance that each chart leaves of its points, (K,)."""
+        return torch.tensor([fit.error for fit, _, _ in self._all()], dtype=torch.float64)
+
+    def agree(self, rounds: int) -> None:
+        """Fit all charts some times more, where they overlap to the mean of what they say.
+
+        A chart's weight is the square of its depth.
+        """
+        # Few points will do, the same ones of every chart.
+        stride = max(1, len(self.x) // (ENOUGH * len(self.cells)))
+        chosen = [(index % stride == 0).nonzero().squeeze(1) for _, index, _ in self._all()]
+        places = [index[some] for (_, index, _), some in zip(self._all(), chosen, strict=True)]
+        fits = [
+            replace(fit, codes=fit.codes[some])
+            for (fit, _, _), some in zip(self._all(), chosen, strict=True)
+        ]
+        count = torch.bincount(torch.cat(places), minlength=len(self.x))
+        for _ in range(rounds):
+            total, share = torch.zeros_like(self.x), torch.zeros_like(self.x[:, :1])
+            for fit, place in zip(fits, places, strict=True):
+                fit.project(self.x[place], 1)
+                leverage = fit.narrow().leverage()
+                limit = _SPARE * leverage.quantile(_NEARLY_ALL)
+                weight = (1 - leverage / limit).clamp(min=1e-3).square().unsqueeze(1)
+                total.index_add_(0, place, weight * fit.decode())
+                share.index_add_(0, place, weight)
+            for fit, place in zip(fits, places, strict=True):
+                both = (count[place] > 1).unsqueeze(1)
+                fit.follow(torch.where(both, total[place] / share[place], fit.decode()))
+        for (whole, index, _), fit in zip(self._all(), fits, strict=True):
+            whole.weights = fit.weights
+            whole.project(self.x[index])
+            whole.settle()
+
+    @property
+    def shares(self) -> Tensor:
+        """Parts of the points that are the charts' own, (K,)."""
+        own = torch.tensor([float(core.sum()) for _, _, core in self._all()])
+        return own / own.sum()
+
+    def whole_weights(self, x: Tensor, principal: Principal) -> list[Tensor]:
+        """Weights (F, n) of each chart for the points (N, n) themselves.
+
+        What the principal coordinates leave is another linear function of the same features.
+        """
+        found = []
+        for fit, index, _ in self._all():
+            weights = principal.restore(fit.weights)
+            if principal.basis is not None:
+                rest = x[index] - principal.mean - principal.restore(self.x[index])
+                weights = weights + fit.regress(rest)
+            weights[0] += principal.mean
+            found.append(weights)
+        return found
+
+    def left(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """Distances (N,) of points (N, n) from the charts in the cores of whose cells they are."""
+        return torch.cat(
+            [
+                (x[index] - fit.features() @ own).norm(dim=1)[core]
+                for (fit, index, core), own in zip(self._all(), weights, strict=True)
+            ]
+        )
+
+    def stacked(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Arguments of `KernelCharts` for given weights of the charts."""
+        fits = self._all()
+        n_bumps = max(len(fit.centers) for fit, _, _ in fits)
+        n_codes = min(_CODES, max(int(core.sum()) for _, _, core in fits))
+        roots, centers, codes, widths = [], [], [], []
+        source = torch.Generator().manual_seed(0)
+        for fit, _, core in fits:
+            extra = n_bumps - len(fit.centers)
+            narrow = fit.narrow()
+            leverage = narrow.leverage()
+            limit = _SPARE * float(leverage.quantile(_NEARLY_ALL))
+            limit = min(max(limit, 1.01 * float(leverage[core].max())), _MOST_SPARE * limit)
+            roots.append(torch.nn.functional.pad(narrow.root() / limit**0.5, (0, extra, 0, extra)))
+            widths.append([fit.width, narrow.width])
+            centers.append(torch.cat([fit.centers, fit.centers[:1].expand(extra, -1)]))
+            own = fit.codes[core]
+            pick = torch.randint(len(own), (n_codes,), generator=source)
+            if len(own) >= n_codes:
+                pick = torch.randperm(len(own), generator=source)[:n_codes]
+            # The first is where the domain is deepest.
+            pick[0] = int(leverage[core].argmin())
+            codes.append(own[pick])
+        width, domain_width = torch.tensor(widths, dtype=self.x.dtype).T
+        pad = [n_bumps - len(fit.centers) for fit, _, _ in fits]
+        return {
+            "weights": torch.stack(
+                [
+                    torch.nn.functional.pad(own, (0, 0, 0, extra))
+                    for own, extra in zip(weights, pad, strict=True)
+                ]
+            ),
+            "root": torch.stack(roots),
+            "centers": torch.stack(centers),
+            "width": width,
+            "domain_width": domain_width,
+            "codes": torch.stack(codes),
+        }
+
+
+def fit_cover(covers: Sequence[Cover], nodes: Nodes, x: Tensor, noise: float | None) -> ChartFits:
+    """Fit the cells of covers to points (N, q), split those that leave too much, and make them agree."""
+    fits = ChartFits(x, nodes)
+    fits.update([cell for cover in covers for cell in cover.cells])
+    for _ in range(_SPLITS):
+        errors = fits.errors
+        usual = float(errors.quantile(0.25)) if noise is None else noise**2 * max(1, x.shape[1])
+        bad = {id(fits.cells[k]) for k in (errors > _TOO_MUCH**2 * usual).nonzero().flatten()}
+        changed = False
+        for cover in covers:
+            for cell in [c for c in cover.cells if id(c) in bad]:
+                place = next(i for i, c in enumerate(cover.cells) if c is cell)
+                if cover.can_split(place):
+                    cover.split(place)
+                    changed = True
+        if not changed:
+            break
+        fits.update([cell for cover in covers for cell in cover.cells])
+    if len(fits.cells) > 1:
+        fits.agree(_AGREEMENTS)
+    return fits

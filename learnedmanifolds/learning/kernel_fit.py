@@ -1,0 +1,218 @@
+"""Kernel fits: ridge regressions from codes to points, and codes that move to the nearest points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from learnedmanifolds.charts.kernel import KernelFeatures
+
+# Bumps of a chart by its dimension, and points that one needs at least.
+BUMPS = {1: 40, 2: 100, 3: 200}
+_PER_BUMP = 2
+# Points by which codes of a chart settle before all have theirs.
+ENOUGH = 1500
+# Their widths that are tried, in units of the largest distance of a code from the nearest centre.
+WIDTHS = {1: (5.5, 2.7, 1.5), 2: (5.0, 3.3, 2.0), 3: (4.0, 2.8, 2.0)}
+# A narrower width must lower the error to this part.
+_BETTER = 0.95
+# Ridges that are tried, as powers of ten, and how the least one is lowered from round to round: smooth
+# first, for codes that follow a rough fit stay rough.
+_LARGEST, _LEAST, _FIRST, _FALL, _GRID = -1.0, -13.0, -2.0, 1.0, 0.5
+# How much worse a smoother fit may be.
+_HARDLY = 1e-3
+_ROUNDS = 10
+_STEPS, _LONGEST = 2, 0.2
+# Codes stay inside the box; while they settle they may leave it by a little.
+_BOUND, _WITHIN = 1.15, 0.93
+_FLATTEST = 1e-6
+# Of leverages that are to see holes: the width as above, and the ridge.
+_NARROW, _NARROW_RIDGE = 2.0, 1e-6
+# Points farther from their chart than so many times the median are looked for again.
+_LOST = 6.0
+
+
+@dataclass(eq=False)
+class KernelFit:
+    """One chart: its codes and the regression on them.
+
+    Attributes
+    ----------
+    codes : Tensor, shape (N, d)
+    centers : Tensor, shape (m, d)
+    reach : float
+        Largest distance of a code from the nearest centre.
+    width : float
+    weights : Tensor, shape (F, q)
+    basis, size : Tensor, shape (F, F) and (F,)
+        Eigenvectors and eigenvalues of the features' mean products.
+    ridge : float
+    error : float
+        Mean squared distance of left-out points, by generalised cross-validation.
+    """
+
+    codes: Tensor
+    centers: Tensor
+    reach: float
+    width: float
+    weights: Tensor
+    basis: Tensor
+    size: Tensor
+    ridge: float
+    error: float
+
+    def features(self, codes: Tensor | None = None) -> Tensor:
+        """Features (N, F), by default of the fit's own codes."""
+        return self._kernel(self.codes if codes is None else codes, 0)
+
+    def decode(self) -> Tensor:
+        """Points (N, q) of the fit's own codes."""
+        return self.features() @ self.weights
+
+    def narrow(self) -> KernelFit:
+        """A fit of nothing to the same codes whose leverages see holes that smooth fits bridge."""
+        made = replace(self, width=self.reach * _NARROW, ridge=_NARROW_RIDGE)
+        made.settle()
+        return made
+
+    def root(self) -> Tensor:
+        """L with phi' L L' phi the leverage of a code, (F, F)."""
+        return self.basis / ((self.size + self.ridge) * len(self.codes)).sqrt()
+
+    def leverage(self) -> Tensor:
+        """Leverages of the fit's own codes, (N,)."""
+        return (self.features() @ self.root()).square().sum(1)
+
+    def regress(self, x: Tensor) -> Tensor:
+        """Weights (F, n) of the same fit of other values (N, n) at the codes."""
+        moment = self.basis.mT @ (self.features().mT @ x / len(x))
+        return self.basis @ (moment / (self.size + self.ridge).unsqueeze(1))
+
+    def project(self, x: Tensor, steps: int = _STEPS) -> None:
+        """Move the codes to those of the nearest points of the chart to points (N, q)."""
+        for _ in range(steps):
+            slope = self._kernel(self.codes, 1) @ self.weights
+            gap = x - self.decode()
+            metric = slope @ slope.mT
+            floor = _FLATTEST * metric.diagonal(dim1=1, dim2=2).mean(1)
+            metric.diagonal(dim1=1, dim2=2).add_(floor.unsqueeze(1))
+            step = torch.linalg.solve(metric, slope @ gap.unsqueeze(-1)).squeeze(-1)
+            step = step.clamp(-_LONGEST, _LONGEST)
+            self.codes = (self.codes + step).clamp(-_BOUND, _BOUND)
+
+    def follow(self, y: Tensor) -> None:
+        """Change the weights, as smoothly as the fit is, toward points (N, q) of the codes."""
+        features, n = self.features(), len(y)
+        size, basis = torch.linalg.eigh(features.mT @ features / n)
+        moment = basis.mT @ (features.mT @ (y - self.decode()) / n)
+        damped = size.clamp(min=0) + self.ridge
+        self.weights = self.weights + basis @ (moment / damped.unsqueeze(1))
+
+    def settle(self) -> None:
+        """Take the products of the features at the codes where they are now."""
+        features = self.features()
+        self.size, self.basis = torch.linalg.eigh(features.mT @ features / len(features))
+        self.size.clamp_(min=0)
+
+    def _kernel(self, codes: Tensor, order: int) -> Tensor:
+        width = torch.tensor([self.width], dtype=codes.dtype)
+        features = KernelFeatures(self.centers.unsqueeze(0), width)
+        if not order:
+            return features(codes, 0)
+        d = codes.shape[1]
+        eye = torch.eye(d, dtype=codes.dtype).unsqueeze(1).expand(d, *codes.shape)
+        return features.jet(codes, 0, eye, ())[1:].transpose(0, 1)
+
+
+def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
+    """Fit a chart to points (N, q) from rough codes (N, d).
+
+    Fits and projections in turn, the smoothness annealed from strong to what generalised
+    cross-validation chooses: rough codes would stay rough.
+
+    References
+    ----------
+    Golub, Heath, Wahba, Technometrics 21, 1979 (generalised cross-validation); Smola, Mika, Schoelkopf,
+    Williamson, JMLR 1, 2001 (regularised principal manifolds).
+    """
+    count = min(BUMPS[codes.shape[1]], max(1, len(codes) // _PER_BUMP))
+    stride = max(1, len(x) // ENOUGH)
+    few, some = codes[::stride], x[::stride]
+    width, *narrower = WIDTHS[codes.shape[1]]
+    fit = _annealed(few, some, count, width)
+    for next_width in narrower:
+        # Codes follow their fit, so wide bumps, which leave least freedom, stay unless others are
+        # clearly better.
+        if _ridge(fit.codes, some, count, next_width, _LEAST).error > _BETTER * fit.error:
+            break
+        width, fit = next_width, _annealed(few, some, count, next_width)
+    if stride == 1:
+        return fit
+    for steps in (2 * _STEPS, _STEPS):
+        fit.codes = codes
+        fit.project(x, steps)
+        _rescue(fit, x)
+        codes = _inside(fit.codes)
+        fit = _ridge(codes, x, count, width, _LEAST)
+    return fit
+
+
+def _rescue(fit: KernelFit, x: Tensor) -> None:
+    """Start again from the codes of their neighbours with points whose codes lead elsewhere."""
+    gap = (x - fit.decode()).norm(dim=1)
+    lost = gap > _LOST * gap.median()
+    if not bool(lost.any()) or bool(lost.all()):
+        return
+    near = torch.cdist(x[lost], x[~lost]).argmin(1)
+    found = replace(fit, codes=fit.codes[~lost][near])
+    found.project(x[lost], 2 * _STEPS)
+    better = (x[lost] - found.decode()).norm(dim=1) < gap[lost]
+    index = lost.nonzero().squeeze(1)[better]
+    fit.codes = fit.codes.index_copy(0, index, found.codes[better])
+
+
+def _inside(codes: Tensor) -> Tensor:
+    return codes * (_WITHIN / codes.abs().max().clamp(min=_WITHIN))
+
+
+def _annealed(codes: Tensor, x: Tensor, count: int, width: float) -> KernelFit:
+    for step in range(_ROUNDS):
+        codes = _inside(codes)
+        fit = _ridge(codes, x, count, width, max(_LEAST, _FIRST - _FALL * step))
+        if step < _ROUNDS - 1:
+            fit.project(x)
+            codes = fit.codes
+    return fit
+
+
+def _ridge(codes: Tensor, x: Tensor, n_bumps: int, width: float, least: float) -> KernelFit:
+    """The smoothest fit that is hardly worse than the best."""
+    centers, reach = _farthest(codes, n_bumps)
+    reach = max(reach, 1e-3)
+    fit = KernelFit(codes, centers, reach, width * reach, x[:0], x[:0], x[:0], 0.0, 0.0)
+    fit.settle()
+    features, n = fit.features(), len(x)
+    moment = fit.basis.mT @ (features.mT @ x / n)
+    square, load = float(x.square().sum()) / n, moment.square().sum(1)
+    best = torch.inf
+    for power in torch.arange(least, _LARGEST, _GRID, dtype=x.dtype).tolist():
+        damped = fit.size + 10.0**power
+        rest = square - 2 * (load / damped).sum() + (load * fit.size / damped.square()).sum()
+        freedom = float((fit.size / damped).sum())
+        error = max(float(rest), 0.0) / max(1 - freedom / n, 1e-3) ** 2
+        best = min(best, error)
+        if error <= (1 + _HARDLY) * best:
+            fit.ridge, fit.error = 10.0**power, error
+    fit.weights = fit.basis @ (moment / (fit.size + fit.ridge).unsqueeze(1))
+    return fit
+
+
+def _farthest(codes: Tensor, count: int) -> tuple[Tensor, float]:
+    """Farthest points of the codes, and the largest distance of a code from them."""
+    pick, gap = [0], torch.cdist(codes, codes[:1]).squeeze(1)
+    while len(pick) < count and float(gap.max()) > 0:
+        pick.append(int(gap.argmax()))
+        gap = torch.minimum(gap, torch.cdist(codes, codes[pick[-1:]]).squeeze(1))
+    return codes[pick], float(gap.max())
