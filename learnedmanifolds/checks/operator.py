@@ -64,8 +64,8 @@ def check_adjoint(
     TypeError
         If the operator is none, or another argument has the wrong type.
     ValueError
-        If an argument has the wrong value, F is not finite at the point, or F'(x) v has another
-        shape than F(x).
+        If an argument has the wrong value, F is not finite at the point, torch sees no derivative of
+        a callable, or F'(x) v has another shape than F(x).
     """
     mapped = as_operator(operator)
     x = as_tensor(point, "point", dtype=torch.float64, allow_empty=False).detach()

@@ -21,7 +21,7 @@ RIGHT = {
     "callable": lambda x: x.sin() * x.flip(0),
     "nearly linear": lambda x: x + 1e-3 * x**2,
     "scalar": lambda x: x.square().sum(),
-    "constant": lambda x: torch.ones(2, dtype=x.dtype),
+    "constant": lambda x: 1 + 0 * x.flatten()[:2],
 }
 
 
