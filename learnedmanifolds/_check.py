@@ -30,6 +30,7 @@ __all__ = [
     "non_negative",
     "one_of",
     "positive",
+    "real",
 ]
 
 MAX_SEED = 2**63 - 1
@@ -105,6 +106,11 @@ def floating_dtype(value: object, name: str = "dtype") -> torch.dtype:
             f"{name} must be a floating point dtype such as torch.float64, got {value}"
         )
     return value
+
+
+def real(value: object, name: str) -> float:
+    """Check a finite real number; `TypeError` or `ValueError` if it is not."""
+    return _real(value, name, "a finite number")
 
 
 def positive(value: object, name: str) -> float:
