@@ -267,7 +267,7 @@ class InverseProblem:
             raise ValueError(self._misfit_of_shapes(points.shape[1:], predicted.shape[1:]))
         costs = self.noise.negative_log_likelihood(predicted, self.observation)
         if atlas is not None and self.prior_weight > 0:
-            costs = costs - self.prior_weight * atlas.log_density(points)
+            costs = costs - self.prior_weight * atlas.log_density_flat(points.flatten(1))
         return costs
 
     def _misfit_of_shapes(self, ambient: Sequence[int], predicted: Sequence[int]) -> str:

@@ -47,7 +47,7 @@ class BatchObjective:
         """The prior's term of the costs, (A,), zero without a prior."""
         if self.prior_weight == 0:
             return points.new_zeros(len(points))
-        return -self.prior_weight * self.atlas.log_density(points)
+        return -self.prior_weight * self.atlas.log_density_flat(points.flatten(1))
 
     def predict(self, points: Tensor) -> Tensor:
         """F of points (A, *ambient_shape), checked; NaN outside the operator's domain."""
