@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ _EVERY = 3
 _N_BATCH = 3
 
 _ORDER = 2.0
+
+_LONGEST_SHAPE = 5
 
 
 @differentiable()
@@ -81,8 +83,18 @@ def check_adjoint(
     x = as_tensor(point, "point", dtype=torch.float64, allow_empty=False).detach()
     integer(n_draws, "n_draws", minimum=1)
     positive(tolerance, "tolerance")
-    with torch.no_grad():
-        value = mapped(x)
+    try:
+        with torch.no_grad():
+            value = mapped(x)
+    except (ValueError, TypeError, RuntimeError, IndexError) as error:
+        if _looks_like_a_shape(point):
+            raise ValueError(
+                f"point must be a point, such as torch.rand{tuple(point)}, not a shape, "
+                f"got {point!r}; of it the operator says: {error}"
+            ) from error
+        raise
+    if not isinstance(value, Tensor):
+        raise TypeError(f"operator must return a torch tensor, got {type(value).__name__}.")
     if not bool(torch.isfinite(value).all()):
         raise ValueError(
             f"operator must be finite at the point, got "
@@ -97,6 +109,14 @@ def check_adjoint(
     v = v * (size / v.flatten(1).norm(dim=1)).view(-1, *[1] * x.ndim)
     statements = _Statements(mapped, x, value, mapped.linearize(x), v, w)
     return statements.check(size, tolerance)
+
+
+def _looks_like_a_shape(point: object) -> TypeGuard[Sequence[int]]:
+    return (
+        isinstance(point, Sequence)
+        and 0 < len(point) <= _LONGEST_SHAPE
+        and all(isinstance(size, int) and size > 0 for size in point)
+    )
 
 
 class _Statements:

@@ -145,6 +145,10 @@ def test_the_same_seed_gives_the_same_numbers_and_leaves_torch_alone():
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+def test_integers_that_fit_are_a_point():
+    assert lm.check_adjoint(torch.sin, (1, 2, 3), seed=0).passed
+
+
 def test_numbers_of_draws():
     many = lm.check_adjoint(RIGHT["callable"], POINT, n_draws=20, seed=0)
     one = lm.check_adjoint(RIGHT["callable"], POINT, n_draws=1, seed=0)
@@ -200,6 +204,27 @@ def test_few_factorizations_of_an_operator_that_makes_one_a_point():
         (lambda: lm.check_adjoint(3, POINT), TypeError, "operator must be a callable"),
         (lambda: lm.check_adjoint(torch.sin, "x"), TypeError, "point"),
         (lambda: lm.check_adjoint(torch.sin, [math.nan]), ValueError, "point must be finite"),
+        *(
+            (
+                lambda o=o, shape=shape: lm.check_adjoint(o, shape),
+                ValueError,
+                r"point must be a point, such as torch\.rand\(.*, not a shape, got",
+            )
+            for o, shape in [
+                (RIGHT["Gaussian"], (1, 32, 32)),
+                (RIGHT["Gaussian"], [32, 32]),
+                (RIGHT["Radon"], torch.Size([8, 8])),
+                (operators.linear(torch.ones(2, 9)), (3, 3)),
+                (lambda x: x[2, 2], (3, 3)),
+                (torch.nn.Linear(9, 2), (3, 3)),
+            ]
+        ),
+        (
+            lambda: lm.check_adjoint(operators.linear(torch.ones(2, 9)), [0.5, 3.0]),
+            ValueError,
+            "^point must have 9 entries",
+        ),
+        (lambda: lm.check_adjoint(lambda x: 3.0, POINT), TypeError, "must return a torch tensor"),
         (lambda: lm.check_adjoint(torch.sin, []), ValueError, "point must not be empty"),
         (lambda: lm.check_adjoint(torch.log, [-1.0, 2.0]), ValueError, "got 1 NaN.*of 2 values"),
         (lambda: lm.check_adjoint(torch.sin, POINT, n_draws=0), ValueError, "n_draws"),

@@ -335,6 +335,16 @@ def test_points_that_are_no_images(operator, shape):
         operator(torch.zeros(shape))
 
 
+@pytest.mark.parametrize(
+    "operator", [GaussianBlur(1.0), Blur([[1.0, 2.0]]), Downsample(1), Radon([0.1])]
+)
+@pytest.mark.parametrize("shape", [(0, 0), (0, 4), (1, 0, 0), (1, 4, 0), (0, 4, 4)])
+def test_images_without_pixels(operator, shape):
+    for call in (lambda x: operator(x), lambda x: operator.batch(x[None].expand(2, *x.shape))):
+        with pytest.raises(ValueError, match="image of at least one pixel, got shape"):
+            call(torch.zeros(shape))
+
+
 def test_names():
     assert set(operators.__all__) <= set(dir(operators))
     for name in set(operators.__all__) - {"ElectricalImpedance"}:
