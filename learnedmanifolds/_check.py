@@ -30,6 +30,8 @@ __all__ = [
     "non_negative",
     "one_of",
     "positive",
+    "real",
+    "require_finite",
 ]
 
 MAX_SEED = 2**63 - 1
@@ -84,7 +86,7 @@ def as_tensor(
         raise ValueError(f"{name} must have shape {describe(shape)}, got {describe(tensor.shape)}")
     if not allow_empty and tensor.numel() == 0:
         raise ValueError(f"{name} must not be empty, got shape {describe(tensor.shape)}")
-    _require_finite(tensor, name)
+    require_finite(tensor, name)
     return tensor
 
 
@@ -105,6 +107,11 @@ def floating_dtype(value: object, name: str = "dtype") -> torch.dtype:
             f"{name} must be a floating point dtype such as torch.float64, got {value}"
         )
     return value
+
+
+def real(value: object, name: str) -> float:
+    """Check a finite real number; `TypeError` or `ValueError` if it is not."""
+    return _real(value, name, "a finite number")
 
 
 def positive(value: object, name: str) -> float:
@@ -253,7 +260,8 @@ def _scalar(value: object) -> object:
     return value.item() if isinstance(value, np.ndarray | np.generic) and value.ndim == 0 else value
 
 
-def _require_finite(tensor: torch.Tensor, name: str) -> None:
+def require_finite(tensor: torch.Tensor, name: str) -> None:
+    """`ValueError`, with the first place, if a value is NaN or infinite."""
     bad = ~torch.isfinite(tensor)
     count = int(bad.sum())
     if count:

@@ -42,6 +42,11 @@ def to_tensor(value: ArrayLike, name: str) -> torch.Tensor:
         raise TypeError(f"{name} must have a dtype that torch knows, got {array.dtype}") from error
 
 
+def to_numbers(value: ArrayLike, name: str) -> torch.Tensor:
+    """Return real numbers, finite or not, as a tensor; `TypeError` if they are none."""
+    return to_dtype(to_tensor(value, name), name, None)
+
+
 def to_dtype(tensor: torch.Tensor, name: str, dtype: torch.dtype | None) -> torch.Tensor:
     """Convert where no kind of number is lost; bool only goes to bool."""
     wanted = tensor.dtype if dtype is None else dtype

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +54,7 @@ def demo(
     """Learn two circles and handwritten digits, and solve inverse problems on both."""
     from learnedmanifolds.demo import circles_demo, digits_demo
 
+    _check_file(json_path, "--json")
     output.mkdir(parents=True, exist_ok=True)
     console.rule("Two disconnected circles, four charts")
     circles = circles_demo(output, seed, verbose=console.is_terminal)
@@ -111,6 +113,8 @@ def train(
     from learnedmanifolds.datasets.files import read_points
     from learnedmanifolds.models import RECIPES, MixtureVAE
 
+    _check_file(output, "--output")
+    _check_file(json_path, "--json")
     running: dict[str, Any] = {"checkpoint_dir": checkpoints, "verbose": console.is_terminal}
     if data in RECIPES:
         given = {"n_charts": charts, "noise_std": noise_std}
@@ -157,6 +161,8 @@ def solve(
     """Find the point of a saved atlas nearest to a target, by Riemannian optimization."""
     from learnedmanifolds.inverse import solve as run_solve
 
+    _check_figure(figure)
+    _check_file(json_path, "--json")
     manifold = _load(atlas)
     problem = _problem(target, manifold, prior_weight)
     solution = run_solve(problem, manifold, optimizer=optimizer, n_starts=starts, seed=seed)
@@ -207,6 +213,8 @@ def compare(
     """Compare optimizers from the same starts on a saved atlas."""
     from learnedmanifolds.inverse import compare as run_compare
 
+    _check_figure(figure)
+    _check_file(json_path, "--json")
     manifold = _load(atlas)
     problem = _problem(target, manifold, 0.0)
     names = tuple(name.strip() for name in optimizers.split(","))
@@ -235,6 +243,30 @@ def info(atlas: AtlasPath, json_path: JsonPath = None) -> None:
         table.add_row(name, str(value))
     console.print(table)
     _write_json(json_path, facts)
+
+
+def _check_file(path: Path | None, option: str) -> None:
+    """`ValueError` where a file could not be written, before anything is computed."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise ValueError(f"{option} must be a file, got the folder {path}.")
+    if not path.parent.is_dir():
+        raise ValueError(f"{option} must be in a folder that exists, got {path}.")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{option} must be in a folder that can be written, got {path}.")
+
+
+def _check_figure(path: Path | None) -> None:
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    _check_file(path, "--figure")
+    known = FigureCanvasBase.get_supported_filetypes()
+    # matplotlib appends .png to a name without a suffix.
+    if path is not None and path.suffix and path.suffix[1:].lower() not in known:
+        raise ValueError(
+            f"--figure must end in one of .{', .'.join(sorted(known))}, got {path.name}."
+        )
 
 
 def _load(path: Path) -> Any:

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,6 +126,40 @@ def test_wrong_input_is_a_message_and_exit_code_2(
     assert code == 2
     assert message in " ".join(err.split())
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["solve", "{atlas}", "--target=0,0,0"], "--figure"),
+        (["compare", "{atlas}", "--target=0,0,0"], "--figure"),
+        (["solve", "{atlas}", "--target=0,0,0"], "--json"),
+        (["compare", "{atlas}", "--target=0,0,0"], "--json"),
+        (["train", "two_circles"], "--output"),
+        (["train", "two_circles"], "--json"),
+        (["demo"], "--json"),
+    ],
+)
+def test_files_that_cannot_be_written_are_refused_first(
+    path, tmp_path, monkeypatch, capsys, command, option
+):
+    def computed(*args, **kwargs):
+        raise AssertionError("computed before the check")
+
+    for name in ("solve", "compare"):
+        monkeypatch.setattr(f"learnedmanifolds.inverse.{name}", computed)
+    monkeypatch.setattr("learnedmanifolds.models.MixtureVAE.fit", computed)
+    monkeypatch.setattr("learnedmanifolds.demo.circles_demo", computed)
+    monkeypatch.chdir(tmp_path)
+    bad = [(tmp_path / "no" / "x.png", "folder that exists"), (tmp_path, "must be a file")]
+    if option == "--figure":
+        bad += [(tmp_path / "x.zzz", "must end in one of"), (tmp_path / "x.json", ".png")]
+    filled = [a.format(atlas=Path(path).resolve()) for a in command]
+    for file, message in bad:
+        code, _, err = invoke(monkeypatch, capsys, *filled, option, file)
+        text = " ".join(err.split())
+        assert code == 2 and f"{option} must" in text and message in text
+    assert not list(tmp_path.glob("x.*"))
 
 
 @pytest.mark.parametrize(

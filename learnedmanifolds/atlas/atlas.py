@@ -111,7 +111,21 @@ class Atlas:
 
     @differentiable()
     def to(self, target: torch.dtype | torch.device | str) -> Self:
-        """A copy in another dtype or on another device."""
+        """A copy in another dtype or on another device.
+
+        Parameters
+        ----------
+        target : torch.dtype, torch.device or str
+            float32 or float64, also by name; or a device.
+
+        Raises
+        ------
+        TypeError
+            If it is none of these.
+        ValueError
+            If it is another dtype, in which the geometry cannot be computed, or names no device.
+        """
+        target = _target(target)
         other = copy.copy(self)
         for cached in ("half_diagonal", "anchors"):
             vars(other).pop(cached, None)
@@ -162,7 +176,24 @@ class Atlas:
         return LocalGeometry(self, z, self._chart(chart, len(z)))
 
     def claims(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Coordinates (K, N, d) of flat points in all charts and the distance that each misses (K, N)."""
+        """Coordinates (K, N, d) of flat points in all charts and the distance that each misses (K, N).
+
+        For inner loops: ``x`` (N, n) is in the atlas' dtype and on its device, as from `flat`; values
+        are not looked at, and what is NaN gives NaN.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``x`` is not a floating point tensor of that shape.
+        """
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            got = x.dtype if isinstance(x, Tensor) else type(x).__name__
+            raise TypeError(f"x must be a tensor of floats, as from atlas.flat, got {got}.")
+        if x.ndim != 2 or x.shape[1] != self.charts.n_ambient:
+            expected = f"(any, {self.charts.n_ambient})"
+            raise ValueError(
+                f"x must have shape {expected}, as of atlas.flat, got {tuple(x.shape)}."
+            )
         coords = self.charts.encode(x)
         return coords, (self.charts.decode(coords) - x).norm(dim=-1)
 
@@ -189,13 +220,17 @@ class Atlas:
         """Posterior probabilities (N, K) of the charts, softmax of ELBO + log alpha; no noise."""
         return torch.softmax(self._log_claims(self.flat(x), prior=True), dim=0).T
 
-    def log_density(self, x: Tensor) -> Tensor:
+    def log_density(self, x: ArrayLike) -> Tensor:
         """Log of sum_k alpha_k q(E_k x) exp(-|x - D_k E_k x|^2 / (2 sigma_x^2)), (N,), in nats.
 
-        The latent density as a function of the ambient point, the same from every chart; it falls
-        toward the boundary of the manifold. Differentiable in x.
+        The latent density as a function of the ambient point (N, *ambient_shape), the same from every
+        chart; it falls toward the boundary of the manifold. Differentiable in x.
         """
-        return torch.logsumexp(self._log_claims(x.flatten(1), prior=False), dim=0)
+        return self.log_density_flat(self.flat(x))
+
+    def log_density_flat(self, x: Tensor) -> Tensor:
+        """See `log_density`; of unchecked flat points (N, n), also inside `torch.func`."""
+        return torch.logsumexp(self._log_claims(x, prior=False), dim=0)
 
     def locate(self, x: ArrayLike) -> Located:
         """The chart that holds each point most deeply, and the coordinates in it.
@@ -352,3 +387,24 @@ class Atlas:
         if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < self.n_charts:
             raise ValueError(f"chart must be in 0..{self.n_charts - 1}, got {index.tolist()[:10]}.")
         return index.to(self.device)
+
+
+def _target(value: object) -> torch.dtype | torch.device:
+    """The dtype or device that is meant."""
+    if isinstance(value, str):
+        named = getattr(torch, value.removeprefix("torch."), None)
+        value = named if isinstance(named, torch.dtype) else _device(value)
+    if isinstance(value, torch.dtype) and value not in (torch.float32, torch.float64):
+        raise ValueError(f"target must be torch.float32, torch.float64 or a device, got {value}.")
+    if not isinstance(value, torch.dtype | torch.device):
+        raise TypeError(f"target must be a torch.dtype or a device, got {type(value).__name__}.")
+    return value
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f"target must be torch.float32, torch.float64 or a device such as 'cpu', got {name!r}."
+        ) from error

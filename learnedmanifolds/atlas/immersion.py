@@ -114,11 +114,10 @@ class Immersion(Atlas):
         z = self.charts.latent(self.flat(x))
         return self.latent.project(z.unflatten(-1, self.latent.shape))
 
-    def log_density(self, x: Tensor) -> Tensor:
+    def log_density_flat(self, x: Tensor) -> Tensor:
         """Log of the prior at the nearest point's latent variable minus |x - D(z)|^2 / (2 sigma_x^2)."""
-        flat = x.flatten(1)
-        z = self.charts.latent(flat)
-        error = (self.charts.immerse(z) - flat).square().sum(-1)
+        z = self.charts.latent(x)
+        error = (self.charts.immerse(z) - x).square().sum(-1)
         prior = self.latent.prior().log_prob(z.unflatten(-1, self.latent.shape))
         return prior - error / (2 * self.noise_std**2)
 

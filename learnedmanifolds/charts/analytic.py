@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from learnedmanifolds._check import ArrayLike, as_tensor, integer, positive, real
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, JetRule, Pairs, jet_rule
 
@@ -44,17 +45,22 @@ class CircleCharts(AnalyticCharts):
         K >= 2.
     overlap : float
         The half width is w = (1 + overlap) pi / K radians; must stay below pi.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or an impossible value.
     """
 
     def __init__(self, radius: float = 1.0, n_charts: int = 3, overlap: float = 0.5) -> None:
-        super().__init__(n_charts, 1, (2,))
-        self.half_width = (1 + overlap) * math.pi / n_charts
+        super().__init__(integer(n_charts, "n_charts", minimum=1), 1, (2,))
+        self.radius = positive(radius, "radius")
+        self.half_width = (1 + real(overlap, "overlap")) * math.pi / n_charts
         if not 0 < self.half_width < math.pi:
             raise ValueError(
                 f"overlap: expected arcs shorter than the circle, (1 + overlap) / n_charts < 1; "
                 f"got overlap={overlap}, n_charts={n_charts}."
             )
-        self.radius = radius
         self.middle: Tensor
         self.register_buffer("middle", _angles(n_charts).view(-1, 1, 1))
 
@@ -80,11 +86,16 @@ class SphereCharts(AnalyticCharts):
     radius : float
     dim : int
     extent : float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or an impossible value.
     """
 
     def __init__(self, radius: float = 1.0, dim: int = 2, extent: float = 1.5) -> None:
-        super().__init__(2, dim, (dim + 1,))
-        self.radius, self.extent = radius, extent
+        super().__init__(2, integer(dim, "dim", minimum=1), (dim + 1,))
+        self.radius, self.extent = positive(radius, "radius"), positive(extent, "extent")
         self.sign: Tensor
         self.register_buffer("sign", torch.tensor([1.0, -1.0], dtype=torch.float64).view(2, 1, 1))
 
@@ -119,18 +130,23 @@ class TorusCharts(AnalyticCharts):
         Charts along each angle; K is its square.
     overlap : float
         The half width is w = (1 + overlap) pi / per_circle radians; must stay below pi.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or an impossible value.
     """
 
     def __init__(
         self, major: float = 3.0, minor: float = 1.0, per_circle: int = 2, overlap: float = 0.5
     ) -> None:
-        super().__init__(per_circle**2, 2, (3,))
-        if not major > minor > 0:
+        super().__init__(integer(per_circle, "per_circle", minimum=1) ** 2, 2, (3,))
+        self.major, self.minor = real(major, "major"), real(minor, "minor")
+        if not self.major > self.minor > 0:
             raise ValueError(
                 f"major, minor: expected major > minor > 0; got major={major}, minor={minor}."
             )
-        self.major, self.minor = major, minor
-        self.half_width = (1 + overlap) * math.pi / per_circle
+        self.half_width = (1 + real(overlap, "overlap")) * math.pi / per_circle
         if not 0 < self.half_width < math.pi:
             raise ValueError(
                 f"overlap: expected (1 + overlap) / per_circle < 1; "
@@ -162,18 +178,32 @@ class PlaneCharts(AnalyticCharts):
 
     Parameters
     ----------
-    basis : Tensor, shape (n, d)
-        A, of full column rank.
-    origin : Tensor, shape (n,), optional
+    basis : array, shape (n, d)
+        A, of full column rank; d is from 1 to n.
+    origin : array, shape (n,), optional
         Zero where not given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or an impossible value.
     """
 
-    def __init__(self, basis: Tensor, origin: Tensor | None = None) -> None:
-        super().__init__(1, basis.shape[1], (basis.shape[0],))
+    def __init__(self, basis: ArrayLike, origin: ArrayLike | None = None) -> None:
+        matrix = as_tensor(basis, "basis", shape=(None, None), allow_empty=False)
+        if not matrix.is_floating_point():
+            raise TypeError(f"basis must have a floating point dtype, got {matrix.dtype}.")
+        n, d = matrix.shape
+        if d > n:
+            raise ValueError(f"basis must have no more columns than rows, got shape {(n, d)}.")
+        super().__init__(1, d, (n,))
+        offset = matrix.new_zeros(n)
+        if origin is not None:
+            offset = as_tensor(origin, "origin", shape=(n,)).to(matrix)
         self.basis: Tensor
         self.origin: Tensor
-        self.register_buffer("basis", basis)
-        self.register_buffer("origin", basis.new_zeros(len(basis)) if origin is None else origin)
+        self.register_buffer("basis", matrix)
+        self.register_buffer("origin", offset)
 
     def push(self, rows: Tensor, rule: JetRule, chart: int | None) -> Tensor:
         """See `AnalyticCharts.push`."""
@@ -194,12 +224,21 @@ class GraphCharts(Charts):
     function : callable, (N, d) -> (N, n - d)
         Smooth, written in torch, acting on every row alone.
     dim, n_ambient : int
+        n is above d.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or an impossible value.
     """
 
     def __init__(
         self, function: Callable[[Tensor], Tensor], dim: int = 2, n_ambient: int = 3
     ) -> None:
-        super().__init__(1, dim, (n_ambient,))
+        if not callable(function):
+            raise TypeError(f"function must be a callable, got {type(function).__name__}.")
+        least = integer(dim, "dim", minimum=1) + 1
+        super().__init__(1, dim, (integer(n_ambient, "n_ambient", minimum=least),))
         self.function = function
 
     def decode(self, coords: Tensor, chart: int | None = None) -> Tensor:

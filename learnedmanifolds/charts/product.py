@@ -144,6 +144,9 @@ class AnalyticProductCharts(AnalyticCharts):
 
     def __init__(self, *factors: AnalyticCharts) -> None:
         product = ProductCharts(*factors)
+        for factor in factors:
+            if not isinstance(factor, AnalyticCharts):
+                raise TypeError(f"factors must be AnalyticCharts, got {type(factor).__name__}.")
         super().__init__(product.n_charts, product.dim, product.ambient_shape)
         self.product = product
 

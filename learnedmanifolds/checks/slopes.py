@@ -94,16 +94,32 @@ class Curve:
             the error cancel, which bend its slope.
         rounding : float
         """
-        ahead, back, near = (
-            [_residual(residual, p, t) for p, t in zip(points, lengths, strict=True)]
-            for points, lengths in (
-                (self.ahead, self.steps),
-                (self.back, -self.steps),
-                (self.near, self.tiny),
-            )
-        )
-        squares = [[float(np.linalg.norm(r)) ** 2 for r in side] for side in (ahead, back)]
-        return np.sqrt(np.mean(squares, axis=0)), _rounding(near, magnitude)
+        errors = [self._error(residual, k) for k in range(len(self.steps))]
+        return np.array(errors), self.rounding(residual, magnitude)
+
+    def rounding(
+        self, residual: Callable[[Any, float], Any], magnitude: float, every: int = 1
+    ) -> float:
+        """Rounding of the errors, from the tiny steps or every second, third, ... of them."""
+        pairs = zip(self.near[::every], self.tiny[::every], strict=True)
+        return _rounding([_residual(residual, p, t) for p, t in pairs], magnitude)
+
+    def lowest_errors(
+        self, residual: Callable[[Any, float], Any], rounding: float, expected: float
+    ) -> np.ndarray:
+        """Errors up to the decade that `fit` finds, NaN above: for residuals that take long."""
+        errors = np.full(len(self.steps), np.nan)
+        for k in range(len(self.steps)):
+            errors[k] = self._error(residual, k)
+            first, stop = fit(self.steps, errors, rounding, expected)[1]
+            if stop - first == _WINDOW and _is_straight(self.steps, errors, first, stop):
+                break
+        return errors
+
+    def _error(self, residual: Callable[[Any, float], Any], k: int) -> float:
+        step = self.steps[k]
+        both = _residual(residual, self.ahead[k], step), _residual(residual, self.back[k], -step)
+        return float(np.sqrt(np.mean([float(np.linalg.norm(r)) ** 2 for r in both])))
 
 
 def curves_of(space: Space, sample: Sample, move: Callable[[Any, Any], Any]) -> list[Curve]:
@@ -183,6 +199,11 @@ def _lowest_straight(
             found.append((max(residual, _STRAIGHT), k, slope))
     _, k, slope = min(found)
     return slope, (k, k + width)
+
+
+def _is_straight(steps: np.ndarray, errors: np.ndarray, first: int, stop: int) -> bool:
+    x, y = np.log10(steps[first:stop]), np.log10(errors[first:stop])
+    return _line(x, y)[1] <= _STRAIGHT
 
 
 def slope_check(

@@ -13,11 +13,14 @@ from torch import Tensor
 from learnedmanifolds._check import ArrayLike, as_tensor, non_negative, positive
 from learnedmanifolds._grad import differentiable, ordinary
 from learnedmanifolds.atlas.atlas import Atlas
+from learnedmanifolds.inverse.derivative import warn_of_wrong_derivative
 from learnedmanifolds.inverse.noise import GaussianNoise, NoiseModel
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.operators.base import Operator
 from learnedmanifolds.operators.deepinv import as_operator
 from learnedmanifolds.operators.domain import OutsideDomainError, where_defined
+from learnedmanifolds.operators.function import FunctionOperator
+from learnedmanifolds.operators.linearization import recorded
 from learnedmanifolds.optimizers.least_squares import LeastSquaresProblem
 
 
@@ -33,8 +36,9 @@ class InverseProblem:
     ----------
     operator : Operator or callable
         F, from one float64 point (a torch tensor of the ambient shape) to a tensor of the
-        observation's shape; differentiable by torch. Objects of deepinv's protocol are accepted.
-        Where it raises `OutsideDomainError` the cost is infinite.
+        observation's shape; differentiable by torch, else it is refused where a derivative is asked
+        for. Objects of deepinv's protocol are accepted. Where it raises `OutsideDomainError` the cost
+        is infinite.
     observation : array
         y, of any shape.
     noise_std : float, optional
@@ -119,6 +123,9 @@ class InverseProblem:
         ------
         OutsideDomainError
             If the operator is not defined there and says so.
+        ValueError
+            If torch cannot differentiate the operator, or it does not map the point to the
+            observation's shape.
         """
         point = ordinary(as_tensor(x, "x", dtype=torch.float64).detach()).requires_grad_()
         return self._gradient(point, atlas, create_graph=False).detach()
@@ -147,7 +154,7 @@ class InverseProblem:
         return rows
 
     def check(self, point: ArrayLike) -> None:
-        """Check that the operator maps a point to the observation's shape.
+        """Check that the operator maps a point to the observation's shape, differentiably.
 
         Of a point outside the operator's domain nothing is known.
 
@@ -156,12 +163,13 @@ class InverseProblem:
         TypeError
             If the operator does not return a tensor.
         ValueError
-            If its shapes or dtypes do not fit; the message names them.
+            If its shapes or dtypes do not fit, the message names them; or its result carries no
+            graph by which torch could differentiate it.
         """
         x = as_tensor(point, "point", dtype=torch.float64)
         try:
-            with torch.no_grad():
-                predicted = self.operator(x)
+            with differentiable():
+                predicted = recorded(self.operator, ordinary(x.detach()).requires_grad_())
         except OutsideDomainError:
             return
         except (RuntimeError, IndexError) as error:
@@ -170,10 +178,21 @@ class InverseProblem:
                 f"shape {tuple(self.observation.shape)}; it raised: {error} "
                 f"(a torch module in float32 is converted by .double())."
             ) from error
-        if not isinstance(predicted, Tensor):
-            raise TypeError(f"operator must return a torch tensor, got {type(predicted).__name__}.")
         if predicted.shape != self.observation.shape:
             raise ValueError(self._misfit_of_shapes(x.shape, predicted.shape))
+
+    def check_on(self, atlas: Atlas) -> None:
+        """`check` at a point of an atlas; there, torch's derivative of a callable is tried as well.
+
+        Warns
+        -----
+        UserWarning
+            If it is clearly another one than that of differences: a part of the graph is lost.
+        """
+        points = atlas.sample(2, seed=0)
+        self.check(points[0])
+        if isinstance(self.operator, FunctionOperator):
+            warn_of_wrong_derivative(self.operator, points[0], points[1] - points[0])
 
     def to_pymanopt(self, manifold: PymanoptManifold) -> LeastSquaresProblem:
         """The problem for pymanopt's optimizers, derivatives by torch.
@@ -188,12 +207,13 @@ class InverseProblem:
         TypeError
             If ``manifold`` is not a `PymanoptManifold`.
         ValueError
-            If the operator does not map its points to the observation's shape.
+            If the operator does not map its points to the observation's shape, or torch cannot
+            differentiate it.
         """
         if not isinstance(manifold, PymanoptManifold):
             raise TypeError(f"manifold must be a PymanoptManifold, got {type(manifold).__name__}.")
         atlas = manifold.atlas
-        self.check(atlas.sample(1, seed=0)[0])
+        self.check_on(atlas)
 
         # pymanopt's own torch backend is not used: it accumulates gradients in the parameters of
         # an operator, and fails where a gradient does not depend on the point.
@@ -247,7 +267,7 @@ class InverseProblem:
             raise ValueError(self._misfit_of_shapes(points.shape[1:], predicted.shape[1:]))
         costs = self.noise.negative_log_likelihood(predicted, self.observation)
         if atlas is not None and self.prior_weight > 0:
-            costs = costs - self.prior_weight * atlas.log_density(points)
+            costs = costs - self.prior_weight * atlas.log_density_flat(points.flatten(1))
         return costs
 
     def _misfit_of_shapes(self, ambient: Sequence[int], predicted: Sequence[int]) -> str:
@@ -257,7 +277,9 @@ class InverseProblem:
         )
 
     def _gradient(self, x: Tensor, atlas: Atlas | None, create_graph: bool) -> Tensor:
-        return _derivative(self._cost(x, atlas), x, create_graph)
+        predicted = recorded(self.operator, x)
+        cost = self._costs(predicted.unsqueeze(0), x.unsqueeze(0), atlas).squeeze(0)
+        return _derivative(cost, x, create_graph)
 
 
 def _noise(noise_std: float | None, noise: NoiseModel | None) -> NoiseModel:

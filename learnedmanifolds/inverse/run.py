@@ -88,6 +88,7 @@ def run(
     own._random = rng = np.random.default_rng(seed)
     # Derivative-free optimizers ask for thousands of logarithms.
     own._distance = "chordal"
+    own._takes_any_step = True
     optimizer = _with_limits(optimizer, manifold.dim)
     # pymanopt's steepest descent takes one more step when the gradient is small enough, to a point
     # where it may not be; the other optimizers look at it at once.

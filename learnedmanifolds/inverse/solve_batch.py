@@ -109,7 +109,7 @@ def solve_batch(
     shared, stack = as_problems(problems, observations)
     manifold = as_manifold(source, retraction)
     atlas = manifold.atlas
-    shared.check(atlas.sample(1, seed=0)[0])
+    shared.check_on(atlas)
     objective = BatchObjective(shared.operator, shared.noise, shared.prior_weight, stack, atlas)
     if initial_points is None:
         starts = drawn_starts(objective, n_starts, seed, n_screen)

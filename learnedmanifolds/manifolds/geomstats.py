@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import as_tensor, integer
+from learnedmanifolds._convert import to_numbers
 from learnedmanifolds._geomstats import require_geomstats
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.base import Charts
@@ -83,7 +84,7 @@ class GeomstatsManifold(Manifold):
 
     def belongs(self, point: Any, atol: float = _ATOL) -> Tensor:
         """Whether points are within ``atol`` of the manifold, (...,)."""
-        points = torch.as_tensor(point)
+        points = to_numbers(point, "point")
         batch = points.shape[: points.dim() - self.point_ndim]
         if points.shape[len(batch) :] != self.shape:
             return torch.zeros(batch, dtype=torch.bool)
@@ -94,7 +95,7 @@ class GeomstatsManifold(Manifold):
 
     def is_tangent(self, vector: Any, base_point: Any = None, atol: float = _ATOL) -> Tensor:
         """Whether vectors are within ``atol`` of the tangent space at their base points, (...,)."""
-        gap = torch.as_tensor(vector) - self.to_tangent(vector, base_point)
+        gap = to_numbers(vector, "vector") - self.to_tangent(vector, base_point)
         return gap.flatten(gap.dim() - self.point_ndim).norm(dim=-1) <= atol
 
     def to_tangent(self, vector: Any, base_point: Any = None) -> Tensor:
@@ -172,9 +173,9 @@ class GeomstatsMetric(RiemannianMetric):
     def inner_product(
         self, tangent_vec_a: Any, tangent_vec_b: Any, base_point: Any = None
     ) -> Tensor:
-        """Euclidean inner product of ambient vectors, (...,)."""
-        product = torch.as_tensor(tangent_vec_a) * torch.as_tensor(tangent_vec_b)
-        value = product.flatten(product.dim() - self._space.point_ndim).sum(-1)
+        """Euclidean inner product of ambient vectors, (...,); NaN of NaN."""
+        a = self._vectors(tangent_vec_a, "tangent_vec_a")
+        value = (a * self._vectors(tangent_vec_b, "tangent_vec_b")).sum(-1)
         if base_point is None:
             return value
         _, batch = self._space.flat(base_point, name="base_point")
@@ -214,7 +215,7 @@ class GeomstatsMetric(RiemannianMetric):
 
     def dist_pairwise(self, points: Any, n_jobs: int = 1, **joblib_kwargs: Any) -> Tensor:
         """Distances between all of N points in one batch, (N, N); ``n_jobs`` is not used."""
-        points = torch.as_tensor(points)
+        points = to_numbers(points, "points")
         i, j = torch.triu_indices(len(points), len(points), offset=1)
         distances = points.new_zeros(len(points), len(points), dtype=torch.float64)
         distances[i, j] = distances[j, i] = self.dist(points[i], points[j])
@@ -271,6 +272,15 @@ class GeomstatsMetric(RiemannianMetric):
         curvature, batch, _ = self._curvature(base_point)
         return curvature.scalar.reshape(batch)
 
+    def _vectors(self, array: Any, name: str) -> Tensor:
+        """Vectors (..., n), flat, finite or not."""
+        vectors, shape = to_numbers(array, name), self._space.shape
+        start = vectors.dim() - len(shape)
+        if start < 0 or vectors.shape[start:] != shape:
+            expected = ", ".join(map(str, ("...", *shape)))
+            raise ValueError(f"{name} must have shape ({expected}), got {tuple(vectors.shape)}.")
+        return vectors.flatten(start)
+
     def _curvature(self, base_point: Any, **vectors: Any) -> Any:
         local, batch, flat = self._space.at(base_point, **vectors)
         return self._space.induced.curvature(local.located), batch, flat
@@ -300,7 +310,7 @@ class GeomstatsMetric(RiemannianMetric):
 
         def path(t: Any) -> Tensor:
             """Points at times (T,) or a single one, (..., T, *ambient_shape)."""
-            times = torch.atleast_1d(torch.as_tensor(t, dtype=torch.float64))
+            times = torch.atleast_1d(as_tensor(t, "t", dtype=torch.float64))
             points = self._space.place(geodesic(times))
             return points.reshape((*batch, len(times), *self._space.shape))
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds._check import as_tensor, integer
+from learnedmanifolds._convert import to_numbers
 from learnedmanifolds._geomstats import require_geomstats
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.base import Charts
@@ -84,21 +85,21 @@ class GeomstatsChart(ImmersedSet):
 
     def belongs(self, point: Any, atol: float = 1e-12) -> Tensor:
         """Whether coordinates are in the chart's domain, (...,)."""
-        coords = torch.as_tensor(point)
-        if coords.shape[-1] != self.dim:
+        coords = to_numbers(point, "point")
+        if not coords.dim() or coords.shape[-1] != self.dim:
             return torch.zeros(coords.shape[:-1], dtype=torch.bool)
         rows = coords.reshape(-1, self.dim)
         return (self.atlas.charts.domain.depth(rows, 0) >= -atol).reshape(coords.shape[:-1])
 
     def is_tangent(self, vector: Any, base_point: Any = None, atol: float = 1e-12) -> Tensor:
         """Whether vectors have d components, (...,)."""
-        coordinates = torch.as_tensor(vector)
-        return torch.full(coordinates.shape[:-1], coordinates.shape[-1] == self.dim)
+        shape = to_numbers(vector, "vector").shape
+        return torch.full(shape[:-1], shape[-1:] == (self.dim,))
 
     def to_tangent(self, vector: Any, base_point: Any = None) -> Tensor:
         """The vectors: in coordinates all are tangent, (..., d)."""
         checked = as_tensor(vector, "vector").to(torch.float64)
-        batch = () if base_point is None else torch.as_tensor(base_point).shape[:-1]
+        batch = () if base_point is None else to_numbers(base_point, "base_point").shape[:-1]
         shape = torch.broadcast_shapes(checked.shape[:-1], batch)
         return checked.expand((*shape, self.dim)).clone()
 

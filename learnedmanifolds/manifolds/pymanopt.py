@@ -7,7 +7,8 @@ import torch
 from pymanopt.manifolds.manifold import RiemannianSubmanifold
 from torch import Tensor
 
-from learnedmanifolds._check import integer, method, one_of
+from learnedmanifolds._check import ArrayLike, integer, method, one_of, require_finite
+from learnedmanifolds._convert import to_dtype, to_tensor
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.atlas.transition import inward
 from learnedmanifolds.charts.base import Charts
@@ -29,6 +30,11 @@ class PymanoptManifold(RiemannianSubmanifold):
 
     Points are NumPy arrays of the ambient shape (`AtlasPoint`) that remember their chart; any
     other array that lies on the manifold is located first. Tangent vectors are ambient arrays.
+
+    Vectors are real arrays of the ambient shape, else they are refused with `TypeError` or
+    `ValueError`. Retractions, `exp` and transports refuse NaN and infinity too; projections and
+    the other maps that are linear in a vector carry them on, by which optimizers see that a
+    derivative is not finite.
 
     Parameters
     ----------
@@ -64,6 +70,8 @@ class PymanoptManifold(RiemannianSubmanifold):
         source = as_atlas(source)
         self._retraction = method(retraction, "retraction", Retraction, RETRACTIONS)
         self._transport = method(transport, "transport", Transport, TRANSPORTS)
+        # A line search may try a step that overflows, and goes back from the NaN that it leads to.
+        self._takes_any_step = False
         self._distance = one_of(distance, "distance", ("geodesic", "chordal"))
         self.atlas = source.to(torch.float64).to("cpu")
         self._metric = InducedMetric(self.atlas)
@@ -102,15 +110,17 @@ class PymanoptManifold(RiemannianSubmanifold):
         self, point: np.ndarray, tangent_vector_a: np.ndarray, tangent_vector_b: np.ndarray
     ) -> float:
         """Euclidean inner product of the ambient vectors."""
-        return float(np.vdot(tangent_vector_a, tangent_vector_b))
+        a = self._array(tangent_vector_a, "tangent_vector_a")
+        return float(np.vdot(a, self._array(tangent_vector_b, "tangent_vector_b")))
 
     def norm(self, point: np.ndarray, tangent_vector: np.ndarray) -> float:
         """Euclidean norm of the ambient vector."""
-        return float(np.sqrt(np.vdot(tangent_vector, tangent_vector)))
+        vector = self._array(tangent_vector, "tangent_vector")
+        return float(np.sqrt(np.vdot(vector, vector)))
 
     def projection(self, point: np.ndarray, vector: np.ndarray) -> np.ndarray:
-        """Orthogonal projection of an ambient vector on the tangent space."""
-        return self._numpy(self._local(point).project(self._vector(vector)))
+        """Orthogonal projection of an ambient vector on the tangent space; NaN of NaN."""
+        return self._numpy(self._local(point).project(self._vector(vector, "vector")))
 
     to_tangent_space = projection
 
@@ -130,9 +140,15 @@ class PymanoptManifold(RiemannianSubmanifold):
         return np.zeros(self.atlas.ambient_shape)
 
     def retraction(self, point: np.ndarray, tangent_vector: np.ndarray) -> AtlasPoint:
-        """The point reached along a tangent vector, through the charts that the step crosses."""
-        local = self._local(point)
-        return self._place(self._retraction(self.atlas, local, self._vector(tangent_vector)))
+        """The point reached along a tangent vector, through the charts that the step crosses.
+
+        Raises
+        ------
+        ValueError
+            If the vector is not finite.
+        """
+        local, step = self._local(point), self._finite(tangent_vector, "tangent_vector")
+        return self._place(self._retraction(self.atlas, local, step))
 
     def exp(self, point: np.ndarray, tangent_vector: np.ndarray) -> AtlasPoint:
         """End of the geodesic at time 1, through the charts that it crosses.
@@ -142,24 +158,30 @@ class PymanoptManifold(RiemannianSubmanifold):
         BoundaryError
             If the geodesic leaves the manifold through its boundary.
         """
-        local = self._local(point)
-        return self._place(self._metric.exp(local.located, self._vector(tangent_vector)))
+        local, step = self._local(point), self._vector(tangent_vector, "tangent_vector")
+        return self._place(self._metric.exp(local.located, step))
 
     def transport(
         self, point_a: np.ndarray, point_b: np.ndarray, tangent_vector_a: np.ndarray
     ) -> np.ndarray:
-        """Vector transport of a tangent vector at ``point_a`` to ``point_b``."""
+        """Vector transport of a tangent vector at ``point_a`` to ``point_b``.
+
+        Raises
+        ------
+        ValueError
+            If the vector is not finite.
+        """
         a, b = self._local(point_a), self._local(point_b)
-        return self._numpy(self._transport.to(self.atlas, a, b, self._vector(tangent_vector_a)))
+        vector = self._finite(tangent_vector_a, "tangent_vector_a")
+        return self._numpy(self._transport.to(self.atlas, a, b, vector))
 
     def weingarten(
         self, point: np.ndarray, tangent_vector: np.ndarray, normal_vector: np.ndarray
     ) -> np.ndarray:
         """Weingarten map of a normal vector applied to a tangent vector."""
-        local = self._local(point)
-        return self._numpy(
-            local.weingarten(self._vector(tangent_vector), self._vector(normal_vector))
-        )
+        tangent = self._vector(tangent_vector, "tangent_vector")
+        normal = self._vector(normal_vector, "normal_vector")
+        return self._numpy(self._local(point).weingarten(tangent, normal))
 
     def euclidean_to_riemannian_gradient(
         self, point: np.ndarray, euclidean_gradient: np.ndarray
@@ -170,7 +192,7 @@ class PymanoptManifold(RiemannianSubmanifold):
         vanishes at a minimiser on the boundary.
         """
         local = self._local(point)
-        gradient = local.project(self._vector(euclidean_gradient))
+        gradient = local.project(self._vector(euclidean_gradient, "euclidean_gradient"))
         return self._numpy(-inward(self.atlas, local, -gradient))
 
     def euclidean_to_riemannian_hessian(
@@ -181,15 +203,15 @@ class PymanoptManifold(RiemannianSubmanifold):
         tangent_vector: np.ndarray,
     ) -> np.ndarray:
         """P (Hess f [h]) + W(h, (I - P) grad f)."""
-        gradient, hessian, vector = (
-            self._vector(v) for v in (euclidean_gradient, euclidean_hessian, tangent_vector)
-        )
+        gradient = self._vector(euclidean_gradient, "euclidean_gradient")
+        hessian = self._vector(euclidean_hessian, "euclidean_hessian")
+        vector = self._vector(tangent_vector, "tangent_vector")
         return self._numpy(self._local(point).riemannian_hessian(gradient, hessian, vector))
 
     def dist(self, point_a: np.ndarray, point_b: np.ndarray) -> float:
         """Length of the shortest path, infinity between components; see ``distance``."""
         if self._distance == "chordal":
-            return float(np.linalg.norm(np.asarray(point_a) - np.asarray(point_b)))
+            return float(np.linalg.norm(self._chord(point_a, point_b)))
         a, b = self._local(point_a), self._local(point_b)
         return float(self._metric.dist(a.located, b.located))
 
@@ -203,14 +225,15 @@ class PymanoptManifold(RiemannianSubmanifold):
         """
         a = self._local(point_a)
         if self._distance == "chordal":
-            return self.projection(point_a, np.asarray(point_b) - np.asarray(point_a))
+            return self.projection(point_a, self._chord(point_a, point_b))
         return self._numpy(self._metric.log(a.located, self._local(point_b).located))
 
     def pair_mean(self, point_a: np.ndarray, point_b: np.ndarray) -> AtlasPoint:
         """The middle of the shortest geodesic; see ``distance``."""
         if self._distance == "chordal":
-            middle = (np.asarray(point_a) + np.asarray(point_b)) / 2
-            return self._place(self.atlas.nearest_flat(self._vector(middle)))
+            chord = self._finite(self._chord(point_a, point_b), "the chord of point_a and point_b")
+            start = self._vector(point_a, "point_a")
+            return self._place(self.atlas.nearest_flat(start + 0.5 * chord))
         return self.exp(point_a, 0.5 * self.log(point_a, point_b))
 
     def _place(self, located: Located) -> AtlasPoint:
@@ -229,13 +252,33 @@ class PymanoptManifold(RiemannianSubmanifold):
             return local
         return self._geometry(self.atlas.find(np.asarray(point)[None], "point"))
 
-    def _vector(self, vector: np.ndarray) -> Tensor:
-        array = np.asarray(vector, dtype=np.float64)
+    def _chord(self, point_a: ArrayLike, point_b: ArrayLike) -> np.ndarray:
+        return self._array(point_b, "point_b") - self._array(point_a, "point_a")
+
+    def _array(self, vector: ArrayLike, name: str) -> np.ndarray:
+        """A checked array of real numbers, of the ambient shape; finite or not."""
+        array = vector if isinstance(vector, np.ndarray) else np.empty(0, np.float32)
+        if array.dtype != np.float64:
+            array = to_dtype(to_tensor(vector, name), name, torch.float64).detach().cpu().numpy()
         if array.shape != self.atlas.ambient_shape:
             raise ValueError(
-                f"vector must have the ambient shape {self.atlas.ambient_shape}, got {array.shape}."
+                f"{name} must have the ambient shape {self.atlas.ambient_shape}, got {array.shape}."
             )
+        return array.view(np.ndarray)
+
+    def _vector(self, vector: ArrayLike, name: str) -> Tensor:
+        array = self._array(vector, name)
+        # torch takes neither reversed nor read-only arrays.
+        if not (array.flags.c_contiguous and array.flags.writeable):
+            array = array.copy()
         return torch.from_numpy(array).reshape(1, -1)
+
+    def _finite(self, vector: ArrayLike, name: str) -> Tensor:
+        checked = self._vector(vector, name)
+        # NumPy asks ten times as fast for small arrays; torch names the place.
+        if not (self._takes_any_step or np.isfinite(checked.numpy()).all()):
+            require_finite(checked.view(self.atlas.ambient_shape), name)
+        return checked
 
     def _numpy(self, vector: Tensor) -> np.ndarray:
         return vector.view(self.atlas.ambient_shape).numpy()

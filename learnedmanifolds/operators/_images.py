@@ -18,4 +18,8 @@ def image_shape(points: Tensor) -> tuple[int, int]:
             f"point must be an image of shape (H, W) or (C, H, W) of floats, got shape "
             f"{tuple(points.shape[1:])} of {points.dtype}."
         )
+    if not all(points.shape[1:]):
+        raise ValueError(
+            f"point must be an image of at least one pixel, got shape {tuple(points.shape[1:])}."
+        )
     return int(points.shape[-2]), int(points.shape[-1])

@@ -24,8 +24,9 @@ class FunctionOperator(Operator):
     Parameters
     ----------
     function : callable
-        From a tensor of the ambient shape to a tensor; differentiable by torch, once at least. It
-        may raise `OutsideDomainError`.
+        From a tensor of the ambient shape to a tensor; differentiable by torch, once at least: one
+        that loses the graph, by NumPy or ``.detach()``, or has none, as a constant, is refused where
+        derivatives are asked for. It may raise `OutsideDomainError`.
 
     Raises
     ------

@@ -17,6 +17,9 @@ __all__ = ["GaussianBlur"]
 # Gaussian's mass lie outside, in each direction.
 _TRUNCATE = 4.0
 
+# The widest kernel, 800 MB; wider than any image that is blurred with it.
+_WIDEST = 10_001
+
 
 @dataclass(frozen=True)
 class GaussianBlur(AffineOperator):
@@ -41,7 +44,7 @@ class GaussianBlur(AffineOperator):
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type or value.
+        If an argument has the wrong type or value, or the kernel is wider than 10,001 pixels.
     """
 
     sigma: float
@@ -52,9 +55,18 @@ class GaussianBlur(AffineOperator):
 
     def __post_init__(self) -> None:
         sigma = positive(self.sigma, "sigma")
-        size = 2 * int(_TRUNCATE * sigma + 0.5) + 1
-        if self.kernel_size is not None:
+        if self.kernel_size is None:
+            radius = _TRUNCATE * sigma + 0.5
+            if radius >= _WIDEST // 2 + 1:
+                raise ValueError(
+                    f"sigma must be at most {(_WIDEST - 1) / (2 * _TRUNCATE):g} pixels where "
+                    f"kernel_size is not given, got {self.sigma}."
+                )
+            size = 2 * int(radius) + 1
+        else:
             size = integer(self.kernel_size, "kernel_size", minimum=1)
+            if size > _WIDEST:
+                raise ValueError(f"kernel_size must be at most {_WIDEST}, got {size}.")
         offsets = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
         profile = (-0.5 * (offsets / sigma).square()).exp()
         blur = Blur(torch.outer(profile, profile), self.padding, self.padding_value)

@@ -30,6 +30,59 @@ class Linearization(NamedTuple):
     vjp: Callable[[Tensor], Tensor]
 
 
+def recorded(function: Callable[..., Tensor], *leaves: Tensor, name: str = "operator") -> Tensor:
+    """F of leaves, with the graph that leads back to one of them at least.
+
+    Raises
+    ------
+    TypeError
+        If F does not return a tensor.
+    ValueError
+        If there is no such graph.
+    """
+    try:
+        value = function(*leaves)
+    except RuntimeError as error:
+        if "requires grad" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} must be differentiable by torch: of a point that requires a gradient it "
+            f"raised: {error}"
+        ) from error
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must return a torch tensor, got {type(value).__name__}.")
+    require_graph(value, *leaves, name=name)
+    return value
+
+
+def require_graph(value: Tensor, *leaves: Tensor, name: str = "operator") -> None:
+    """`ValueError` unless the graph of F leads to one of the leaves."""
+    if not _leads_to(value, leaves):
+        raise ValueError(
+            f"{name} must be differentiable by torch: its result carries no graph that leads to "
+            f"the point, got dtype {value.dtype}, requires_grad={value.requires_grad}. NumPy, "
+            f".detach() and integer dtypes lose it; an AffineOperator and "
+            f"objects with A and A_vjp have derivatives of their own."
+        )
+
+
+def _leads_to(value: Tensor, leaves: tuple[Tensor, ...]) -> bool:
+    wanted = {id(leaf) for leaf in leaves}
+    if id(value) in wanted:
+        return True
+    # Parameters of the operator may require gradients where the point has been lost.
+    seen, stack = set(), [value.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        if id(getattr(node, "variable", None)) in wanted:
+            return True
+        seen.add(node)
+        stack.extend(following for following, _ in node.next_functions)
+    return False
+
+
 class Differentiator:
     """Linearizations of a torch callable; F' v is got in the fastest way that it supports.
 
@@ -52,17 +105,17 @@ class Differentiator:
         self._vectorises_reverse = True
 
     def linearize(self, point: Tensor) -> Linearization:
-        """The callable and its derivative at a point."""
+        """The callable and its derivative at a point; `ValueError` if torch sees none."""
         with differentiable():
             x = ordinary(point.detach()).requires_grad_()
-            value = self._function(x)
+            value = recorded(self._function, x)
         return Linearization(
             value.detach(), partial(self._jvp, x, value), partial(self._vjp, x, value)
         )
 
     @differentiable()
     def _vjp(self, x: Tensor, value: Tensor, covectors: Tensor) -> Tensor:
-        if not value.requires_grad or not len(covectors):
+        if not len(covectors):
             return x.new_zeros(len(covectors), *x.shape)
         if self._vectorises_reverse and len(covectors) > 1:
             try:
@@ -75,7 +128,7 @@ class Differentiator:
 
     @differentiable()
     def _jvp(self, x: Tensor, value: Tensor, vectors: Tensor) -> Tensor:
-        if not value.requires_grad or not len(vectors):
+        if not len(vectors):
             return value.new_zeros(len(vectors), *value.shape)
         ways = (self._forward, self._twice_reverse, self._by_rows)
         for index in range(self._first_way, len(ways) - 1):

@@ -10,7 +10,9 @@ import torch
 from pymanopt.manifolds import FixedRankEmbedded, Product
 from torch import Tensor
 
+from learnedmanifolds._grad import differentiable
 from learnedmanifolds.operators.domain import OutsideDomainError
+from learnedmanifolds.operators.linearization import recorded
 from learnedmanifolds.optimizers.tangent import embed
 
 Arrays = tuple[Tensor, ...]
@@ -29,6 +31,7 @@ class Residual:
     def __init__(self, manifold: Any, function: Callable[..., Tensor]) -> None:
         self.manifold = manifold
         self.function = function
+        self._is_recorded = False
 
     def cost(self, *arrays: np.ndarray) -> float:
         """|r|^2 / 2, infinite where r raises `OutsideDomainError`."""
@@ -41,6 +44,7 @@ class Residual:
     def gradient(self, *arrays: np.ndarray) -> Any:
         """Euclidean gradient, one array for each of the point."""
         points = _tensors(arrays)
+        self._require_graph(points)
         return _unpacked(self._gradient(*points))
 
     def hessian(self, *arrays: np.ndarray) -> Any:
@@ -52,6 +56,7 @@ class Residual:
     def linearize(self, point: Any) -> Callable[[Sequence[Any]], np.ndarray]:
         """See `LeastSquaresProblem`."""
         points = _tensors(self._arrays(point))
+        self._require_graph(points)
         if _has_own_coordinates(self.manifold):
             return self._pullback(point, points)
 
@@ -89,6 +94,16 @@ class Residual:
             )
 
         return rows
+
+    def _require_graph(self, points: Arrays) -> None:
+        """`ValueError`, at the first derivative, if torch sees no way from a residual to its point."""
+        if self._is_recorded:
+            return
+        with differentiable():
+            recorded(
+                self._residual, *(part.clone().requires_grad_() for part in points), name="residual"
+            )
+        self._is_recorded = True
 
     def _residual(self, *points: Tensor) -> Tensor:
         value = self.function(*points)

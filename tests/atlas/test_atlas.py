@@ -238,10 +238,79 @@ def test_log_density_is_smooth_and_falls_off_the_manifold():
     assert torch.allclose(values[2] - values[0], torch.tensor(-2.0).double(), rtol=0, atol=1e-9)
 
 
+def test_log_density_takes_every_array_and_keeps_the_graph(atlas):
+    x = atlas.sample(4, seed=2)
+    expected = atlas.log_density_flat(x.flatten(1))
+    for given in (x, x.numpy(), x.tolist()):
+        assert torch.equal(atlas.log_density(given), expected)
+    point = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(atlas.log_density(point).sum(), point)
+    along = torch.func.grad(lambda y: atlas.log_density_flat(y).sum())(x.flatten(1))
+    assert torch.allclose(slope.flatten(1), along)
+
+
+@pytest.mark.parametrize(
+    ("x", "error"),
+    [
+        ([[0.0, 0.0, 1.5]], TypeError),
+        (np.zeros((1, 3)), TypeError),
+        (None, TypeError),
+        (3, TypeError),
+        (torch.zeros(1, 3, dtype=torch.int64), TypeError),
+        (torch.zeros(1, 3, dtype=torch.complex128), TypeError),
+        (torch.zeros(3).double(), ValueError),
+        (torch.zeros(1, 2).double(), ValueError),
+        (torch.zeros(2, 1, 3).double(), ValueError),
+    ],
+)
+def test_claims_are_of_flat_tensors(x, error):
+    with pytest.raises(error, match="x must .*flat, got"):
+        SPHERE.claims(x)
+    assert SPHERE.claims(torch.full((1, 3), torch.nan).double())[1].isnan().all()
+
+
+@pytest.mark.parametrize("name", ["circle", "flow"])
+def test_dtypes_by_name(name):
+    atlas = CASES[name]()
+    for dtype in (torch.float32, torch.float64):
+        for target in (dtype, str(dtype), str(dtype).removeprefix("torch.")):
+            moved = atlas.to(target)
+            assert moved.dtype == moved.weights.dtype == moved.sample(2, seed=0).dtype == dtype
+    for device in ("cpu", torch.device("cpu")):
+        assert atlas.to(device).device.type == "cpu"
+    assert atlas.to("meta").dtype == atlas.dtype
+
+
+@pytest.mark.parametrize("name", ["circle", "flow"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(
+            torch.float16,
+            torch.bfloat16,
+            torch.complex64,
+            torch.complex128,
+            torch.int64,
+            torch.bool,
+        ),
+        *("float16", "torch.bfloat16", "complex64", "int8", "half", "f8", "sphere", ""),
+    ],
+)
+def test_other_dtypes_are_refused(name, target):
+    with pytest.raises(ValueError, match="target must be torch.float32, torch.float64"):
+        CASES[name]().to(target)
+
+
+@pytest.mark.parametrize("target", [None, 3.0, np.float64, float, torch.zeros(1)])
+def test_what_is_no_dtype_is_refused(target):
+    with pytest.raises(TypeError, match="target must be a torch.dtype or a device, got"):
+        SPHERE.to(target)
+
+
 SPHERE = CASES["sphere"]()
 GOOD = np.array([[0.0, 0.0, 1.5]])
 NAN = np.array([[0.0, np.nan, 1.0]])
-POINT_METHODS = ["responsibilities", "locate", "project", "nearest", "flat"]
+POINT_METHODS = ["log_density", "responsibilities", "locate", "project", "nearest", "flat"]
 
 
 @pytest.mark.parametrize("method", POINT_METHODS)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from oracles import draw, torus_distance
@@ -13,6 +14,9 @@ from learnedmanifolds.charts import (
     SphereCharts,
     TorusCharts,
 )
+from learnedmanifolds.charts.flat_torus import FlatTorusCharts
+from learnedmanifolds.charts.product import AnalyticProductCharts
+from learnedmanifolds.charts.rotations import RotationCharts
 
 
 def wave(t):
@@ -115,6 +119,77 @@ def test_the_sphere_encodes_its_poles_and_centre_without_nan():
 def test_bad_arguments_are_named(make, name):
     with pytest.raises(ValueError, match=name):
         make()
+
+
+NAN, INF = math.nan, math.inf
+PARAMETERS = {
+    "length": [0, 0.0, -1.0, NAN, INF, "1", None, True, 1j],
+    "real": [NAN, INF, -INF, "1", None, True, 1j],
+    "count": [0, -1, 2.0, NAN, "2", None, True],
+    "basis": [
+        torch.zeros(3),
+        torch.zeros(0, 0),
+        torch.zeros(3, 0),
+        torch.zeros(2, 3),
+        torch.eye(2, dtype=torch.int64),
+        torch.eye(2, dtype=torch.complex64),
+        [[1.0, NAN]],
+        [[1.0, 2.0], [3.0]],
+        "basis",
+        None,
+    ],
+    "origin": [torch.zeros(3), torch.zeros(1, 2), [0.0, INF], "origin", 0.0],
+    "function": [None, 3, "sin"],
+}
+KINDS = [
+    (CircleCharts, "radius", "length"),
+    (CircleCharts, "n_charts", "count"),
+    (CircleCharts, "overlap", "real"),
+    (SphereCharts, "radius", "length"),
+    (SphereCharts, "dim", "count"),
+    (SphereCharts, "extent", "length"),
+    (TorusCharts, "major", "length"),
+    (TorusCharts, "minor", "length"),
+    (TorusCharts, "per_circle", "count"),
+    (TorusCharts, "overlap", "real"),
+    (PlaneCharts, "basis", "basis"),
+    (PlaneCharts, "origin", "origin"),
+    (GraphCharts, "function", "function"),
+    (GraphCharts, "dim", "count"),
+    (GraphCharts, "n_ambient", "count"),
+    (FlatTorusCharts, "dim", "count"),
+    (FlatTorusCharts, "overlap", "length"),
+    (RotationCharts, "extent", "length"),
+]
+
+
+@pytest.mark.parametrize(("family", "name", "kind"), KINDS)
+def test_impossible_parameters_are_named(family, name, kind):
+    needed = {
+        PlaneCharts: {"basis": torch.eye(2).double()},
+        GraphCharts: {"function": torch.sin},
+    }
+    for value in PARAMETERS[kind]:
+        with pytest.raises((TypeError, ValueError), match=rf"{name}\b.*(must|expected)"):
+            family(**{**needed.get(family, {}), name: value})
+
+
+def test_a_graph_has_more_entries_than_coordinates():
+    with pytest.raises(ValueError, match="n_ambient must be an integer of at least 3, got 2"):
+        GraphCharts(torch.sin, 2, 2)
+
+
+def test_analytic_products_are_of_analytic_charts():
+    graph = GraphCharts(lambda t: t, dim=1, n_ambient=2)
+    with pytest.raises(TypeError, match="factors must be AnalyticCharts, got GraphCharts"):
+        AnalyticProductCharts(CircleCharts(), graph)
+
+
+def test_numbers_of_every_kind_and_lists_are_taken():
+    for number in (2, 2.0, np.float32(2), np.int64(2), torch.tensor(2.0)):
+        assert CircleCharts(number).radius == SphereCharts(number).radius == 2.0
+    plane = PlaneCharts([[1.0], [2.0]], np.ones(2))
+    torch.testing.assert_close(plane.decode(torch.ones(1, 1).double()).tolist(), [[2.0, 3.0]])
 
 
 def test_families_without_a_config_say_so():

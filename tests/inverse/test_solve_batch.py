@@ -447,7 +447,7 @@ def test_other_statuses():
 
 
 def test_constant_costs_are_stationary():
-    problem = InverseProblem(lambda x: torch.ones(2, dtype=torch.float64), [1.0, 2.0])
+    problem = InverseProblem(lambda x: 1 + 0 * x[:2], [1.0, 2.0])
     for optimizer in BATCH_OPTIMIZERS:
         batch = solve_batch(problem, SPHERE, optimizer, n_starts=3, seed=0)
         assert batch.runs.converged.all() and (batch.runs.iterations == 0).all()

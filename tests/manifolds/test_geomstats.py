@@ -52,6 +52,53 @@ def double():
     torch.set_default_dtype(before)
 
 
+CHART = in_double(lambda: OURS.chart(0))
+BASE = torch.tensor([0.0, 0.6, 0.8], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("bad", [None, "point", object(), [None, 1.0, 2.0], 1j * torch.ones(3)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: OURS.belongs(x),
+        lambda x: OURS.is_tangent(x, BASE),
+        lambda x: OURS.is_tangent(BASE, x),
+        lambda x: OURS.to_tangent(x, BASE),
+        lambda x: OURS.projection(x),
+        lambda x: OURS.metric.inner_product(x, BASE, BASE),
+        lambda x: OURS.metric.inner_product(BASE, x, BASE),
+        lambda x: OURS.metric.inner_product(x, BASE),
+        lambda x: OURS.metric.norm(x, BASE),
+        lambda x: OURS.metric.exp(x, BASE),
+        lambda x: OURS.metric.log(x, BASE),
+        lambda x: OURS.metric.dist(x, BASE),
+        lambda x: OURS.metric.dist_pairwise(x),
+        lambda x: OURS.metric.parallel_transport(x, BASE, BASE),
+        lambda x: OURS.metric.curvature(x, BASE, BASE, BASE),
+        lambda x: CHART.belongs(x),
+        lambda x: CHART.is_tangent(x),
+        lambda x: CHART.to_tangent(x),
+        lambda x: CHART.to_tangent(torch.zeros(2).double(), "x" if x is None else x),
+        lambda x: CHART.projection(x),
+        lambda x: CHART.metric.exp(x, torch.zeros(2).double()),
+    ],
+)
+def test_what_is_no_array_of_real_numbers_is_a_type_error(call, bad):
+    with pytest.raises(TypeError):
+        call(bad)
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (4,), (3, 1), (3, 2)])
+def test_inner_products_are_of_ambient_vectors(shape):
+    vector = torch.ones(shape).double()
+    for pair in ((vector, BASE), (BASE, vector)):
+        with pytest.raises(ValueError, match=r"tangent_vec_. must have shape \(..., 3\), got"):
+            OURS.metric.inner_product(*pair, BASE)
+    many = OURS.metric.inner_product([[1, 2, 3], [0, 0, 1]], BASE, BASE)
+    torch.testing.assert_close(many, torch.tensor([3.6, 0.8]).double())
+    assert not CHART.belongs(0.5)
+
+
 def cap(center, n, spread=0.3, seed=0):
     """Points of the unit sphere around a centre."""
     x = torch.as_tensor(center).double() + spread * draw(n, 3, seed=seed)

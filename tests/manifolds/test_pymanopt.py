@@ -19,6 +19,8 @@ from pymanopt.optimizers import (
 
 from learnedmanifolds import Atlas
 from learnedmanifolds.charts import CircleCharts, GraphCharts, SphereCharts, TorusCharts
+from learnedmanifolds.inverse import OPTIMIZERS as NAMED
+from learnedmanifolds.inverse import InverseProblem, Status, solve
 from learnedmanifolds.manifolds import PymanoptManifold
 from learnedmanifolds.manifolds.point import AtlasPoint
 
@@ -407,3 +409,107 @@ def test_a_filled_point_is_refused_off_the_manifold():
     p.fill(1.0)
     with pytest.raises(ValueError, match="must be on the manifold"):
         manifold.projection(p, np.ones(3))
+
+
+VECTORS = {
+    "retraction": lambda m, x, v, w: m.retraction(x, v),
+    "exp": lambda m, x, v, w: m.exp(x, v),
+    "transport": lambda m, x, v, w: m.transport(x, m.retraction(x, 0.1 * w), v),
+    "projection": lambda m, x, v, w: m.projection(x, v),
+    "to_tangent_space": lambda m, x, v, w: m.to_tangent_space(x, v),
+    "weingarten": lambda m, x, v, w: m.weingarten(x, v, w),
+    "weingarten, normal": lambda m, x, v, w: m.weingarten(x, w, v),
+    "gradient": lambda m, x, v, w: m.euclidean_to_riemannian_gradient(x, v),
+    "Hessian, gradient": lambda m, x, v, w: m.euclidean_to_riemannian_hessian(x, v, w, w),
+    "Hessian": lambda m, x, v, w: m.euclidean_to_riemannian_hessian(x, w, v, w),
+    "Hessian, vector": lambda m, x, v, w: m.euclidean_to_riemannian_hessian(x, w, w, v),
+    "inner_product, first": lambda m, x, v, w: m.inner_product(x, v, w),
+    "inner_product": lambda m, x, v, w: m.inner_product(x, w, v),
+    "norm": lambda m, x, v, w: m.norm(x, v),
+}
+CHORDAL = {
+    "dist": lambda m, x, v, w: m.dist(x, v),
+    "dist, first": lambda m, x, v, w: m.dist(v, x),
+    "log": lambda m, x, v, w: m.log(x, v),
+    "pair_mean": lambda m, x, v, w: m.pair_mean(x, v),
+    "pair_mean, first": lambda m, x, v, w: m.pair_mean(v, x),
+}
+BOUND = {"retraction", "exp", "transport"}
+
+
+def sphere_place(**options):
+    m = PymanoptManifold(Atlas(SphereCharts(1.5), tolerance=1e-6), seed=0, **options)
+    x = m.random_point()
+    return m, x, m.random_tangent_vector(x)
+
+
+@pytest.mark.parametrize("name", VECTORS | CHORDAL)
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (None, TypeError),
+        ("vector", TypeError),
+        (np.ones(3, dtype=complex), TypeError),
+        (np.ones(3, dtype=bool), TypeError),
+        (np.array([None, 1, 2]), TypeError),
+        ([1.0, [2.0, 3.0], 4.0], ValueError),
+        (1.0, ValueError),
+        (np.ones(2), ValueError),
+        (np.ones((1, 3)), ValueError),
+        (np.ones((3, 1)), ValueError),
+        (np.ones(0), ValueError),
+    ],
+    ids=repr,
+)
+def test_vectors_of_the_wrong_kind_are_refused(name, bad, error):
+    chordal = {"distance": "chordal"} if name in CHORDAL else {}
+    with pytest.raises(error, match="(vector|gradient|hessian|vector_a|vector_b|point_.) must"):
+        (VECTORS | CHORDAL)[name](*sphere_place(**chordal)[:2], bad, sphere_place()[2])
+
+
+@pytest.mark.parametrize("retraction", ["second-order", "chart", "projection", "exponential"])
+@pytest.mark.parametrize("transport", ["projection", "differentiated", "parallel"])
+def test_steps_that_are_not_finite_are_refused(retraction, transport):
+    m, x, v = sphere_place(retraction=retraction, transport=transport)
+    for value in (np.nan, np.inf, -np.inf):
+        bad = np.array([0.0, value, 0.0])
+        for name in BOUND:
+            with pytest.raises(ValueError, match="tangent_vector(_a)? must be finite, got"):
+                VECTORS[name](m, x, bad, v)
+
+
+@pytest.mark.parametrize("name", set(VECTORS) - BOUND)
+def test_linear_maps_carry_nan_on(name):
+    m, x, v = sphere_place()
+    assert not np.isfinite(VECTORS[name](m, x, np.full(3, np.nan), v)).any()
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_real_arrays_of_every_kind_are_vectors(name):
+    m, x, v = sphere_place()
+    vector = np.array([1.0, -2.0, 0.5])
+    frozen = vector.copy()
+    frozen.flags.writeable = False
+    expected = VECTORS[name](m, x, vector, v)
+    given = [
+        vector.tolist(),
+        vector.astype(np.float32),
+        torch.from_numpy(vector).requires_grad_(),
+        vector.astype(">f8"),
+        vector[::-1].copy()[::-1],
+        frozen,
+    ]
+    for other in given:
+        np.testing.assert_allclose(VECTORS[name](m, x, other, v), expected)
+    whole = np.array([1, -2, 3])
+    np.testing.assert_allclose(VECTORS[name](m, x, whole, v), VECTORS[name](m, x, 1.0 * whole, v))
+
+
+def test_runs_go_back_from_steps_that_overflow():
+    m, x, v = sphere_place()
+    problem = InverseProblem(lambda p: 1e160 * p.square().square(), np.zeros(3))
+    for optimizer in NAMED:
+        run = solve(problem, m, optimizer, seed=0, max_iterations=5)
+        assert isinstance(run.status, Status)
+    with pytest.raises(ValueError, match="must be finite"):
+        m.retraction(x, v * np.inf)

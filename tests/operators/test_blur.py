@@ -143,6 +143,10 @@ def test_one_operator_serves_images_of_several_sizes_and_dtypes():
         (lambda: GaussianBlur(1.0, 0), ValueError, "kernel_size must be an integer of at least 1"),
         (lambda: GaussianBlur(1.0, 3.0), TypeError, "kernel_size must be an integer"),
         (lambda: GaussianBlur(1.0, padding="zero"), ValueError, "padding must be one of"),
+        (lambda: GaussianBlur(1e9), ValueError, "sigma must be at most 1250 pixels .* got 10{9}"),
+        (lambda: GaussianBlur(1251), ValueError, "sigma must be at most 1250"),
+        (lambda: GaussianBlur(1.7e308), ValueError, "sigma must be"),
+        (lambda: GaussianBlur(1.0, 10**9), ValueError, "kernel_size must be at most 10001, got"),
         (lambda: Blur([1.0, 2.0]), ValueError, "kernel must have shape"),
         (lambda: Blur([[math.nan]]), ValueError, "kernel must be finite"),
         (lambda: Blur(torch.zeros(0, 3)), ValueError, "kernel must not be empty"),
@@ -157,6 +161,10 @@ def test_one_operator_serves_images_of_several_sizes_and_dtypes():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_wide_gaussian_has_a_kernel_of_a_given_size():
+    torch.testing.assert_close(GaussianBlur(1e9, 3).kernel, torch.full((3, 3), 1 / 9).double())
 
 
 def test_differences_are_not_normalised():

@@ -9,7 +9,8 @@ from oracles import draw
 
 import learnedmanifolds as lm
 from learnedmanifolds import operators
-from learnedmanifolds.operators import AffineOperator, Linearization, Operator
+from learnedmanifolds.operators import AffineOperator, FunctionOperator, Linearization, Operator
+from learnedmanifolds.operators.impedance import ElectricalImpedance, ImpedanceMesh
 
 SHAPE = (5, 6)
 POINT = draw(*SHAPE, seed=1)
@@ -21,7 +22,7 @@ RIGHT = {
     "callable": lambda x: x.sin() * x.flip(0),
     "nearly linear": lambda x: x + 1e-3 * x**2,
     "scalar": lambda x: x.square().sum(),
-    "constant": lambda x: torch.ones(2, dtype=x.dtype),
+    "constant": lambda x: 1 + 0 * x.flatten()[:2],
 }
 
 
@@ -139,9 +140,13 @@ def test_the_same_seed_gives_the_same_numbers_and_leaves_torch_alone():
     first, again, other = (
         lm.check_adjoint(RIGHT["callable"], POINT, seed=seed) for seed in (3, 3, 4)
     )
-    assert np.array_equal(first.errors, again.errors)
-    assert not np.array_equal(first.errors, other.errors)
+    assert np.array_equal(first.errors, again.errors, equal_nan=True)
+    assert not np.array_equal(first.errors, other.errors, equal_nan=True)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_integers_that_fit_are_a_point():
+    assert lm.check_adjoint(torch.sin, (1, 2, 3), seed=0).passed
 
 
 def test_numbers_of_draws():
@@ -151,12 +156,75 @@ def test_numbers_of_draws():
     assert len(many.slopes) == 3 and len(one.slopes) == 1
 
 
+class Counted(FunctionOperator):
+    n_calls = 0
+
+    def __call__(self, point):
+        self.n_calls += 1
+        return super().__call__(point)
+
+    def batch(self, points):
+        self.n_calls += len(points)
+        return super().batch(points)
+
+
+@pytest.mark.parametrize(
+    ("function", "order", "least", "most"),
+    [
+        # A decade in both directions and the tiny steps, three times; a few of the properties.
+        (lambda x: x.sin(), 2, 14, 75),
+        (lambda x: x.sin() + x.detach().cos(), 1, 14, 75),
+        (lambda x: x**3, 2, 14, 75),
+        # The order shows later, or never.
+        (lambda x: x + 1e-6 * x**2, 2, 80, 200),
+        (lambda x: 2 * x, math.inf, 150, 200),
+    ],
+)
+def test_steps_are_taken_up_to_the_decade_that_shows_the_order(function, order, least, most):
+    operator = Counted(function)
+    check = lm.check_adjoint(operator, POINT, seed=0)
+    assert check.slope == pytest.approx(order, abs=0.05)
+    assert least <= operator.n_calls <= most
+    for errors, (first, stop) in zip(check.errors, check.windows, strict=True):
+        seen = np.isfinite(errors)
+        assert seen[: max(stop, 7)].all() and not seen[stop:].any() or stop == first and seen.all()
+    check.plot()
+
+
+def test_few_factorizations_of_an_operator_that_makes_one_a_point():
+    operator = ElectricalImpedance(ImpedanceMesh.rectangle(4, 3), (3, 4), scale=1.3, offset=0.1)
+    check = lm.check_adjoint(operator, draw(3, 4, low=0.5, high=1.5), seed=0)
+    assert check.passed, check.message
+    assert operator.n_factorizations <= 65
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda: lm.check_adjoint(3, POINT), TypeError, "operator must be a callable"),
         (lambda: lm.check_adjoint(torch.sin, "x"), TypeError, "point"),
         (lambda: lm.check_adjoint(torch.sin, [math.nan]), ValueError, "point must be finite"),
+        *(
+            (
+                lambda o=o, shape=shape: lm.check_adjoint(o, shape),
+                ValueError,
+                r"point must be a point, such as torch\.rand\(.*, not a shape, got",
+            )
+            for o, shape in [
+                (RIGHT["Gaussian"], (1, 32, 32)),
+                (RIGHT["Gaussian"], [32, 32]),
+                (RIGHT["Radon"], torch.Size([8, 8])),
+                (operators.linear(torch.ones(2, 9)), (3, 3)),
+                (lambda x: x[2, 2], (3, 3)),
+                (torch.nn.Linear(9, 2), (3, 3)),
+            ]
+        ),
+        (
+            lambda: lm.check_adjoint(operators.linear(torch.ones(2, 9)), [0.5, 3.0]),
+            ValueError,
+            "^point must have 9 entries",
+        ),
+        (lambda: lm.check_adjoint(lambda x: 3.0, POINT), TypeError, "must return a torch tensor"),
         (lambda: lm.check_adjoint(torch.sin, []), ValueError, "point must not be empty"),
         (lambda: lm.check_adjoint(torch.log, [-1.0, 2.0]), ValueError, "got 1 NaN.*of 2 values"),
         (lambda: lm.check_adjoint(torch.sin, POINT, n_draws=0), ValueError, "n_draws"),

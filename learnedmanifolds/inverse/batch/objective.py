@@ -11,6 +11,7 @@ from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.inverse.noise import NoiseModel
 from learnedmanifolds.operators.base import AffineOperator, Operator
 from learnedmanifolds.operators.domain import where_defined
+from learnedmanifolds.operators.linearization import require_graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class BatchObjective:
         """The prior's term of the costs, (A,), zero without a prior."""
         if self.prior_weight == 0:
             return points.new_zeros(len(points))
-        return -self.prior_weight * self.atlas.log_density(points)
+        return -self.prior_weight * self.atlas.log_density_flat(points.flatten(1))
 
     def predict(self, points: Tensor) -> Tensor:
         """F of points (A, *ambient_shape), checked; NaN outside the operator's domain."""
@@ -79,6 +80,8 @@ class Evaluation:
         self._points = ambient.requires_grad_()
         with torch.enable_grad():
             self._predicted = objective.predict(self._points)
+            if bool(self._predicted.isfinite().any()):
+                require_graph(self._predicted, self._points)
             observed = objective.observations[problem]
             self._costs = objective.costs(self._points, self._predicted, observed)
         self._slope: Tensor | None = None
