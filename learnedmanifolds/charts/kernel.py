@@ -12,6 +12,7 @@ from learnedmanifolds.charts.jet import Jet, Pairs
 # Beyond this coordinate nothing is trusted, whatever the leverage: domains are inside the box.
 _EDGE = 0.95
 _PULLS, _HALVINGS = 6, 50
+_AHEAD, _LONGEST = 1e-6, 0.2
 # Depth up to which the latent density falls, and how fast, in nats.
 _SHELL, _FALL = 0.2, 15.0
 
@@ -127,26 +128,27 @@ class LeverageDomain(Domain):
         index: Chart = where[0] if chart is None else chart
         if isinstance(chart, Tensor):
             index = chart[where[0]]
-        t = coords[where].clamp(-1, 1)
-        middle = self.middle[index].expand_as(t)
+        outer = coords[where].clamp(-1, 1)
+        inner = self.middle[index].expand_as(outer).clone()
+        found = torch.zeros_like(outer[:, 0], dtype=torch.bool)
         for _ in range(_PULLS):
-            depth = self.depth(t, index)
-            normal = self.walls(t, index, 0.0).normal[:, 0]
-            # A step of Newton's method for the depth along the normal, in a trust region.
-            step = 1e-6
-            ahead = self.depth(t - step * normal, index)
-            length = (-depth * step / (ahead - depth).clamp(min=1e-300)).clamp(0, 0.2)
-            t = torch.where((depth < 0).unsqueeze(-1), t - length.unsqueeze(-1) * normal, t)
-            t = t.clamp(-1, 1)
-        # From outside or from the border, to the last point inside towards the middle.
-        low, high = torch.zeros_like(t[:, :1]), torch.ones_like(t[:, :1])
-        inside = (self.depth(t, index) >= 0).unsqueeze(-1)
-        high = torch.where(inside, 0.0, high)
+            # A step of Newton's method for the depth, along the normal.
+            depth = self.depth(outer, index)
+            normal = self.walls(outer, index, 0.0).normal[:, 0]
+            ahead = self.depth(outer - _AHEAD * normal, index)
+            rise = (ahead - depth).clamp(min=torch.finfo(depth.dtype).tiny)
+            length = (-depth * _AHEAD / rise).clamp(0, _LONGEST)
+            trial = (outer - length.unsqueeze(-1) * normal).clamp(-1, 1)
+            inside = self.depth(trial, index) >= 0
+            new = (inside & ~found).unsqueeze(-1)
+            inner, found = torch.where(new, trial, inner), found | inside
+            outer = torch.where(found.unsqueeze(-1), outer, trial)
+        # The border between the last point outside and one inside.
         for _ in range(_HALVINGS):
-            half = (low + high) / 2
-            deep = (self.depth(torch.lerp(t, middle, half), index) >= 0).unsqueeze(-1)
-            low, high = torch.where(deep, low, half), torch.where(deep, half, high)
-        return coords.index_put(where, torch.lerp(t, middle, high))
+            half = (outer + inner) / 2
+            deep = (self.depth(half, index) >= 0).unsqueeze(-1)
+            outer, inner = torch.where(deep, outer, half), torch.where(deep, half, inner)
+        return coords.index_put(where, inner)
 
 
 def _apply(features: Tensor, matrix: Tensor, chart: Chart) -> Tensor:

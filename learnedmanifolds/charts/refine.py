@@ -150,14 +150,21 @@ class _Model(NamedTuple):
 def _model(made: Expansion, coords: Tensor, target: Tensor, bound: float) -> _Model:
     residual = made.point - target
     gradient = (made.first @ residual.unsqueeze(-1)).squeeze(-1)
+    hessian = cost_hessian(made, residual)
+    square = made.first.square().sum(-1).mean(-1).clamp(min=torch.finfo(coords.dtype).tiny)
+    return _Model(coords, made.point, residual, gradient, hessian, square)
+
+
+def cost_hessian(made: Expansion, residual: Tensor) -> Tensor:
+    """Second derivatives (M, d, d) of |D(t) - x|^2 / 2; without those of D where there are none."""
     metric = made.first @ made.first.mT
-    row, column = torch.triu_indices(*metric.shape[-2:], device=coords.device)
+    if not made.second.shape[1]:
+        return metric
+    row, column = torch.triu_indices(*metric.shape[-2:], device=metric.device)
+    along = (made.second @ residual.unsqueeze(-1)).squeeze(-1)
     bend = torch.zeros_like(metric)
-    if made.second.shape[1]:
-        along = (made.second @ residual.unsqueeze(-1)).squeeze(-1)
-        bend[:, row, column] = bend[:, column, row] = along
-    scale = metric.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=torch.finfo(coords.dtype).tiny)
-    return _Model(coords, made.point, residual, gradient, metric + bend, scale)
+    bend[:, row, column] = bend[:, column, row] = along
+    return metric + bend
 
 
 def _step(at: _Model, damping: Tensor, bound: float) -> tuple[Tensor, Tensor]:
