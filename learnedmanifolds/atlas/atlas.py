@@ -20,7 +20,7 @@ from learnedmanifolds.atlas.batches import by_chart, in_pieces
 from learnedmanifolds.atlas.nearest import anchors, nearest
 from learnedmanifolds.atlas.quality import Quality, measure_quality
 from learnedmanifolds.atlas.transition import deepest_other, move
-from learnedmanifolds.charts.anchors import Anchors
+from learnedmanifolds.charts.anchors import Anchors, is_huge
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, Pairs
 from learnedmanifolds.geometry import LocalGeometry, Located
@@ -157,7 +157,8 @@ class Atlas:
 
     def claims(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates (K, N, d) of flat points in all charts and the distance that each misses (K, N)."""
-        coords = self.charts.encode(x)
+        near = self.anchors[0].drawn_in(x) if bool(is_huge(x).any()) else x
+        coords = self.charts.encode(near)
         return coords, (self.charts.decode(coords) - x).norm(dim=-1)
 
     def enter(self, x: Tensor, chart: Tensor, depth: float = 0.0) -> tuple[Tensor, Located]:

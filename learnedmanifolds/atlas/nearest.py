@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from learnedmanifolds.charts.anchors import Anchors
+from learnedmanifolds.charts.anchors import Anchors, is_huge, nearer
 from learnedmanifolds.charts.refine import Expansion, Refined, expansion, refine
 from learnedmanifolds.geometry.local import ChartedManifold, Located
 
@@ -52,8 +52,11 @@ def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
     n, d = len(x), manifold.dim
     if not n:
         return Located(torch.zeros(0, dtype=torch.int64, device=x.device), x.new_zeros(0, d))
+    if bool(is_huge(x).any()):
+        x = manifold.anchors[0].drawn_in(x)
     starts = manifold.charts.domain.confine(manifold.charts.encode(x))
-    chart = (manifold.charts.decode(starts) - x).norm(dim=-1).nan_to_num(torch.inf).argmin(0)
+    points = manifold.charts.decode(starts)
+    chart = nearer(points, points[:1].nan_to_num(), x).nan_to_num(torch.inf).argmin(0)
     rows = torch.arange(n, device=x.device)
     coords, point = _descend(manifold, chart, starts[chart, rows].nan_to_num(), x)
     error = (point - x).norm(dim=-1)
@@ -63,7 +66,7 @@ def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
         return Located(chart, coords)
     spread, places = manifold.anchors
     count = _BASINS if d <= _FEW else _BASINS_BEYOND
-    row, anchor = spread.basins(x[left], error[left], count)
+    row, anchor = spread.basins(x[left], point[left], count)
     row = left[row]
     # A minimum as near to an anchor as its neighbours is the one that it would lead to.
     at, other = places.coords[anchor], places.chart[anchor]
@@ -72,11 +75,10 @@ def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
     row, at, other = row[new], at[new], other[new]
     if len(row):
         found = _descend(manifold, other, at, x[row])
-        # By how much the squares differ, without cancelling where x is far away.
-        nearer = ((found.point - point[row]) * (found.point + point[row] - 2 * x[row])).sum(-1)
-        least = x.new_zeros(n).scatter_reduce(0, row, nearer, "amin")
+        gain = nearer(found.point, point[row], x[row])
+        least = x.new_zeros(n).scatter_reduce(0, row, gain, "amin")
         # Two starts may end in one point: the last counts.
-        best = (nearer == least[row]) & (nearer < 0)
+        best = (gain == least[row]) & (gain < 0)
         place = torch.full_like(chart, -1)
         place[row[best]] = best.nonzero().squeeze(-1)
         better = place >= 0

@@ -55,6 +55,16 @@ def immersion(request):
     return immersed(request.param)
 
 
+@pytest.mark.parametrize("scale", [1e6, 1e17, 1e155, 1e300])
+def test_far_points_are_nearest_to_the_extreme_ones_in_their_direction(immersion, scale):
+    generator = torch.Generator().manual_seed(3)
+    u = torch.randn(20, 20, generator=generator, dtype=torch.float64)
+    u = u / u.norm(dim=-1, keepdim=True)
+    every = immersion.sample(5000, seed=4)
+    for x in (immersion.project(scale * u), immersion.immerse(immersion.latent_of(scale * u))):
+        assert ((u * x).sum(-1) >= (u @ every.T).amax(-1) - 1e-4).all()
+
+
 def test_left_inverse_with_the_worst_encoder(immersion):
     x = immersion.sample(100, seed=0)
     torch.testing.assert_close(immersion.immerse(immersion.latent_of(x)), x, rtol=0, atol=1e-9)
