@@ -17,7 +17,7 @@ from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer, po
 from learnedmanifolds._grad import differentiable
 from learnedmanifolds._record import Record, write
 from learnedmanifolds.atlas.batches import by_chart, in_pieces
-from learnedmanifolds.atlas.nearest import anchors, nearest
+from learnedmanifolds.atlas.nearest import anchors, followed, nearest
 from learnedmanifolds.atlas.quality import Quality, measure_quality
 from learnedmanifolds.atlas.transition import deepest_other, move
 from learnedmanifolds.charts.anchors import Anchors, is_huge
@@ -213,7 +213,8 @@ class Atlas:
         """Where points of the manifold (N, *ambient_shape) are.
 
         Among the charts that reproduce a point up to rounding the one that holds it most deeply, so
-        that points that the atlas made keep their coordinates; where there is none, `nearest`.
+        that points that the atlas made keep their coordinates; where there is none, `nearest`, whose
+        derivative by x coordinates have in any case.
 
         Raises
         ------
@@ -221,6 +222,11 @@ class Atlas:
             If a point is farther from the manifold than the tolerance.
         """
         flat = self.flat(x, name)
+        with torch.no_grad():
+            found = self._find(flat.detach(), name)
+        return followed(self, found, flat)
+
+    def _find(self, flat: Tensor, name: str) -> Located:
         coords, error = self.claims(flat)
         depth = self.charts.domain.depth(coords)
         rounding = _ROUNDING * torch.finfo(flat.dtype).eps ** 0.75
@@ -244,7 +250,7 @@ class Atlas:
         return Located(chart, found)
 
     def project(self, x: ArrayLike) -> Tensor:
-        """Nearest points of the manifold, (N, *ambient_shape)."""
+        """Nearest points of the manifold, (N, *ambient_shape); differentiable, once."""
         located = self.nearest(x)
         return self.decode(located.coords, located.chart)
 

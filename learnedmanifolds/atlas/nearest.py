@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds.charts.anchors import Anchors, is_huge, nearer
-from learnedmanifolds.charts.refine import Expansion, Refined, expansion, refine
+from learnedmanifolds.charts.refine import Expansion, Refined, change, expansion, refine
 from learnedmanifolds.geometry.local import ChartedManifold, Located
 
 # Anchors along an axis of a box, by its dimension; beyond, a quasi-random set.
@@ -41,14 +41,30 @@ def anchors(manifold: ChartedManifold) -> tuple[Anchors, Located]:
     return made, Located(chart, coords.flatten(0, 1))
 
 
-@torch.no_grad()
 def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
     """Chart and coordinates of the point of the manifold nearest to each flat point, (N, n).
 
     Minimises |D_k(t) - x|^2 over the domains of all charts: from the encoder's coordinates in the chart
     that claims x best, then from every anchor that is nearer than its neighbours in the box and may
-    lead to a nearer point: up to 16 of them, above three dimensions up to 4.
+    lead to a nearer point: up to 16 of them, above three dimensions up to 4. Coordinates have the
+    derivative of the nearest point by x, once.
     """
+    with torch.no_grad():
+        found = _nearest(manifold, x.detach())
+    return followed(manifold, found, x)
+
+
+def followed(manifold: ChartedManifold, found: Located, x: Tensor) -> Located:
+    """Places of the points nearest to x, which coordinates with the derivative by x are given."""
+    if not (x.requires_grad and torch.is_grad_enabled() and len(x)):
+        return found
+    chart, coords = found
+    with torch.no_grad():
+        made = expansion(lambda t, pairs: manifold.jet(coords, chart, t, pairs), coords)
+    return Located(chart, coords + change(made, coords, x))
+
+
+def _nearest(manifold: ChartedManifold, x: Tensor) -> Located:
     n, d = len(x), manifold.dim
     if not n:
         return Located(torch.zeros(0, dtype=torch.int64, device=x.device), x.new_zeros(0, d))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from learnedmanifolds.charts.anchors import Anchors, nearer
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, Pairs, functional_jet, jet_rule
-from learnedmanifolds.charts.refine import Expansion, expansion, refine
+from learnedmanifolds.charts.refine import Expansion, change, expansion, refine
 from learnedmanifolds.charts.taylor import can_push, push
 
 # Coordinates may leave the box this far while the nearest point is looked for.
@@ -86,10 +86,7 @@ class ImmersedCharts(Charts):
             index = (chart == k).nonzero().squeeze(-1)
             t = coords[index]
             if x.requires_grad:
-                # At the nearest point the step is zero; its derivative is that of the left inverse.
-                value, j, _ = self._expand(t, k, second=False)
-                step = (j @ (x[index] - value).unsqueeze(-1)).squeeze(-1)
-                t = t + torch.linalg.solve(j @ j.mT, step)
+                t = t + change(self._expand(t, k, second=True), t, x[index], _BOUND)
             z = z.index_copy(0, index, self.space.decode(t, k))
         return z
 

@@ -135,7 +135,8 @@ def flow(
     speed = torch.einsum("nm,nmd->nd", weights, carried).detach().abs().amax(-1)
     scale = system.scale(speed, carried.detach()) * tolerance
     active = torch.arange(n, device=device)
-    slope = system.slope(chart, state, weights)
+    # A copy, as everywhere below: states are written to, and derivatives need what they were.
+    slope = system.slope(chart, state.clone(), weights)
     domain = manifold.charts.domain
     for _ in range(_MAX_STEPS):
         # A geodesic on the border that leaves changes chart, or ends.
@@ -168,6 +169,7 @@ def flow(
         outside = accurate & (domain.depth(new[:, :d], chart[active]) < -_ON_BORDER)
         if bool(outside.any()):
             rows = active[outside]
+            h, new, new_slope = h.clone(), new.clone(), new_slope.clone()
             short, landed = system.landing(
                 chart[rows],
                 state[rows],

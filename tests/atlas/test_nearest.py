@@ -146,3 +146,18 @@ def test_far_points_are_not_on_the_manifold_and_have_a_place(scale):
         atlas.find(x)
     for part, other in zip(atlas.locate(x), atlas.nearest(x), strict=True):
         assert torch.equal(part, other)
+
+
+@pytest.mark.parametrize("name", ["circle", "sphere", "torus"])
+def test_places_have_the_derivative_of_the_nearest_point(name):
+    atlas = lm.load(f"tests/data/{name}.safetensors").to(torch.float64)
+    # Off the manifold and farther than rounding.
+    x = atlas.sample(4, seed=14)
+    x = x + 1e-3 * draw(*x.shape, seed=15)
+    for function in (
+        lambda y: atlas.find(y).coords,
+        lambda y: atlas.nearest(y).coords,
+        lambda y: atlas.project(y),
+    ):
+        assert torch.autograd.gradcheck(function, x.clone().requires_grad_(True), atol=1e-5)
+        assert torch.equal(function(x), function(x.clone().requires_grad_(True)).detach())
