@@ -309,6 +309,15 @@ class _System:
                 middle = (low + high) / 2
                 inside = self.domain.depth(at(middle, d), chart) >= 0
                 low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+        landed = at(high)
+        if not landed.requires_grad:
+            return high, landed
+        # The time of landing has a derivative too: the depth there stays zero.
+        z = landed[:, :d].detach().requires_grad_(True)
+        (normal,) = torch.autograd.grad(self.domain.depth(z, chart).sum(), z)
+        velocity = self.slope(chart, landed, weights)[:, :d]
+        rate = (normal * velocity * long).sum(-1).detach()
+        high = high - (normal * (landed[:, :d] - z.detach())).sum(-1) / rate
         return high, at(high)
 
     def cross(self, chart: Tensor, state: Tensor, index: Tensor, may: Tensor) -> Tensor:

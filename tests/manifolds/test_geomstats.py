@@ -274,13 +274,15 @@ def test_derivatives_are_those_of_the_values(name, space):
     assert torch.equal(value.detach(), function(z.detach()))
 
 
-def test_derivatives_of_geodesics_go_through_borders_of_learned_charts():
+@pytest.mark.parametrize("seed", range(3))
+def test_derivatives_of_geodesics_go_through_borders_of_learned_charts(seed):
     space = GeomstatsManifold(lm.load(Path(__file__).parents[1] / "data" / "sphere.safetensors"))
     x = space.atlas.sample(1, seed=1)[0]
-    v = (2 * space.to_tangent(draw(3, seed=3), x)).requires_grad_(True)
+    v = space.to_tangent(draw(3, seed=seed), x)
+    v = (1.5 * v / v.norm()).requires_grad_(True)
     (found,) = torch.autograd.grad(space.metric.exp(v, x).sum(), v)
     expected = slopes(lambda z: space.metric.exp(z, x).sum(), v.detach())
-    assert torch.allclose(found, expected, rtol=0, atol=1e-6)
+    assert torch.allclose(found, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
