@@ -19,10 +19,10 @@ from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer, po
 from learnedmanifolds._grad import differentiable
 from learnedmanifolds._record import Record, write
 from learnedmanifolds.atlas.batches import by_chart, in_pieces
-from learnedmanifolds.atlas.nearest import anchors, nearest
+from learnedmanifolds.atlas.nearest import anchors, followed, nearest
 from learnedmanifolds.atlas.quality import Quality, measure_quality
 from learnedmanifolds.atlas.transition import deepest_other, move
-from learnedmanifolds.charts.anchors import Anchors
+from learnedmanifolds.charts.anchors import Anchors, is_huge
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, Pairs
 from learnedmanifolds.geometry import LocalGeometry, Located
@@ -194,7 +194,8 @@ class Atlas:
             raise ValueError(
                 f"x must have shape {expected}, as of atlas.flat, got {tuple(x.shape)}."
             )
-        coords = self.charts.encode(x)
+        near = self.anchors[0].drawn_in(x) if bool(is_huge(x).any()) else x
+        coords = self.charts.encode(near)
         return coords, (self.charts.decode(coords) - x).norm(dim=-1)
 
     def enter(self, x: Tensor, chart: Tensor, depth: float = 0.0) -> tuple[Tensor, Located]:
@@ -253,7 +254,8 @@ class Atlas:
         """Where points of the manifold (N, *ambient_shape) are.
 
         Among the charts that reproduce a point up to rounding the one that holds it most deeply, so
-        that points that the atlas made keep their coordinates; where there is none, `nearest`.
+        that points that the atlas made keep their coordinates; where there is none, `nearest`, whose
+        derivative by x coordinates have in any case.
 
         Raises
         ------
@@ -261,6 +263,11 @@ class Atlas:
             If a point is farther from the manifold than the tolerance.
         """
         flat = self.flat(x, name)
+        with torch.no_grad():
+            found = self._find(flat.detach(), name)
+        return followed(self, found, flat)
+
+    def _find(self, flat: Tensor, name: str) -> Located:
         coords, error = self.claims(flat)
         depth = self.charts.domain.depth(coords)
         rounding = _ROUNDING * torch.finfo(flat.dtype).eps ** 0.75
@@ -284,7 +291,7 @@ class Atlas:
         return Located(chart, found)
 
     def project(self, x: ArrayLike) -> Tensor:
-        """Nearest points of the manifold, (N, *ambient_shape)."""
+        """Nearest points of the manifold, (N, *ambient_shape); differentiable, once."""
         located = self.nearest(x)
         return self.decode(located.coords, located.chart)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from learnedmanifolds.charts.anchors import Anchors
-from learnedmanifolds.charts.refine import Expansion, Refined, expansion, refine
+from learnedmanifolds.charts.anchors import Anchors, is_huge, nearer
+from learnedmanifolds.charts.border import refine_on_border
+from learnedmanifolds.charts.refine import Expand, Expansion, Refined, change, expansion, refine
 from learnedmanifolds.geometry.local import ChartedManifold, Located
 
 # Anchors along an axis of a box, by its dimension; beyond, a quasi-random set.
@@ -41,19 +42,38 @@ def anchors(manifold: ChartedManifold) -> tuple[Anchors, Located]:
     return made, Located(chart, coords.flatten(0, 1))
 
 
-@torch.no_grad()
 def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
     """Chart and coordinates of the point of the manifold nearest to each flat point, (N, n).
 
     Minimises |D_k(t) - x|^2 over the domains of all charts: from the encoder's coordinates in the chart
     that claims x best, then from every anchor that is nearer than its neighbours in the box and may
-    lead to a nearer point: up to 16 of them, above three dimensions up to 4.
+    lead to a nearer point: up to 16 of them, above three dimensions up to 4. Coordinates have the
+    derivative of the nearest point by x, once.
     """
+    with torch.no_grad():
+        found = _nearest(manifold, x.detach())
+    return followed(manifold, found, x)
+
+
+def followed(manifold: ChartedManifold, found: Located, x: Tensor) -> Located:
+    """Places of the points nearest to x, which coordinates with the derivative by x are given."""
+    if not (x.requires_grad and torch.is_grad_enabled() and len(x)):
+        return found
+    chart, coords = found
+    with torch.no_grad():
+        made = expansion(lambda t, pairs: manifold.jet(coords, chart, t, pairs), coords)
+    return Located(chart, coords + change(made, coords, x))
+
+
+def _nearest(manifold: ChartedManifold, x: Tensor) -> Located:
     n, d = len(x), manifold.dim
     if not n:
         return Located(torch.zeros(0, dtype=torch.int64, device=x.device), x.new_zeros(0, d))
+    if bool(is_huge(x).any()):
+        x = manifold.anchors[0].drawn_in(x)
     starts = manifold.charts.domain.confine(manifold.charts.encode(x))
-    chart = (manifold.charts.decode(starts) - x).norm(dim=-1).nan_to_num(torch.inf).argmin(0)
+    points = manifold.charts.decode(starts)
+    chart = nearer(points, points[:1].nan_to_num(), x).nan_to_num(torch.inf).argmin(0)
     rows = torch.arange(n, device=x.device)
     coords, point = _descend(manifold, chart, starts[chart, rows].nan_to_num(), x)
     error = (point - x).norm(dim=-1)
@@ -63,7 +83,7 @@ def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
         return Located(chart, coords)
     spread, places = manifold.anchors
     count = _BASINS if d <= _FEW else _BASINS_BEYOND
-    row, anchor = spread.basins(x[left], error[left], count)
+    row, anchor = spread.basins(x[left], point[left], count)
     row = left[row]
     # A minimum as near to an anchor as its neighbours is the one that it would lead to.
     at, other = places.coords[anchor], places.chart[anchor]
@@ -72,11 +92,10 @@ def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
     row, at, other = row[new], at[new], other[new]
     if len(row):
         found = _descend(manifold, other, at, x[row])
-        # By how much the squares differ, without cancelling where x is far away.
-        nearer = ((found.point - point[row]) * (found.point + point[row] - 2 * x[row])).sum(-1)
-        least = x.new_zeros(n).scatter_reduce(0, row, nearer, "amin")
+        gain = nearer(found.point, point[row], x[row])
+        least = x.new_zeros(n).scatter_reduce(0, row, gain, "amin")
         # Two starts may end in one point: the last counts.
-        best = (nearer == least[row]) & (nearer < 0)
+        best = (gain == least[row]) & (gain < 0)
         place = torch.full_like(chart, -1)
         place[row[best]] = best.nonzero().squeeze(-1)
         better = place >= 0
@@ -85,7 +104,18 @@ def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
 
 
 def _descend(manifold: ChartedManifold, chart: Tensor, coords: Tensor, x: Tensor) -> Refined:
-    def expand(at: Tensor, index: Tensor, second: bool) -> Expansion:
-        return expansion(lambda t, pairs: manifold.jet(at, chart[index], t, pairs), at, second)
+    def expand_in(charts: Tensor) -> Expand:
+        def expand(at: Tensor, index: Tensor, second: bool) -> Expansion:
+            return expansion(lambda t, pairs: manifold.jet(at, charts[index], t, pairs), at, second)
 
-    return refine(expand, coords, x)
+        return expand
+
+    found, domain = refine(expand_in(chart), coords, x), manifold.charts.domain
+    if not domain.curved:
+        return found
+    out = (domain.depth(found.coords, chart) < 0).nonzero().squeeze(-1)
+    if len(out):
+        k = chart[out]
+        held = refine_on_border(expand_in(k), domain, k, found.coords[out], x[out])
+        found.coords[out], found.point[out] = held
+    return found

@@ -10,7 +10,7 @@ from torch import Tensor
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.domain import Chart
 from learnedmanifolds.charts.jet import Jet, Pairs
-from learnedmanifolds.charts.refine import expansion, refine
+from learnedmanifolds.charts.refine import change, expansion, refine
 
 BOUND = 1.1
 """Coordinates up to which nearest points are sought."""
@@ -97,9 +97,5 @@ class AnchoredCharts(Charts):
             ).coords
             if not seen.requires_grad:
                 return coords
-            value, j, _ = expansion(
-                lambda a, pairs: self.local_jet(coords, chart, a, pairs), coords, False
-            )
-        # At the nearest point the step is zero; its derivative is that of the left inverse.
-        step = (j @ (seen - value).unsqueeze(-1)).squeeze(-1)
-        return coords + torch.linalg.solve(j @ j.mT, step)
+            made = expansion(lambda a, pairs: self.local_jet(coords, chart, a, pairs), coords)
+        return coords + change(made, coords, seen, BOUND)

@@ -14,6 +14,16 @@ _SAFETY = 4
 _AT_ONCE = 2**23
 
 
+def nearer(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
+    """|p - x|^2 - |q - x|^2, (...,), without cancelling where x is far away."""
+    return ((p - q) * (p + q - 2 * x)).sum(-1)
+
+
+def is_huge(x: Tensor) -> Tensor:
+    """Whether squares of squares of points (..., n) might overflow, (...,)."""
+    return x.abs().amax(-1) > torch.finfo(x.dtype).max ** 0.25
+
+
 @dataclass(frozen=True)
 class Anchors:
     """Points of a manifold with their neighbours in the parameters.
@@ -44,18 +54,47 @@ class Anchors:
         )
         return cls(points, around, dim)
 
-    def basins(self, x: Tensor, error: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    def drawn_in(self, x: Tensor) -> Tensor:
+        """Points (N, n); those of huge entries nearer on a ray from the middle, to the same effect.
+
+        At a distance r the nearest point maximises <u, p> - |p|^2 / (2 r) in the direction u: from
+        size / eps on it is the same up to rounding.
+        """
+        if not bool(is_huge(x).any()):
+            return x
+        middle = self.points.mean(0)
+        away = x - middle
+        far = (self.points - middle).norm(dim=-1).amax() / torch.finfo(x.dtype).eps
+        largest = away.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+        ray = away / largest
+        closer = middle + ray * torch.minimum(largest, far / ray.norm(dim=-1, keepdim=True))
+        return torch.where(is_huge(x).unsqueeze(-1), closer, x)
+
+    def squares(self, x: Tensor, points: Tensor | None = None) -> Tensor:
+        """Squared distances of x (N, n) from all anchors (N, M), or one point each (N,).
+
+        Less that from the anchors' middle, which drowns the rest where x is far away.
+        """
+        middle = self.points.mean(0)
+        x = x - middle
+        if points is not None:
+            points = points - middle
+            return (points * (points - 2 * x)).sum(-1)
+        points = self.points - middle
+        return torch.addmm(points.square().sum(-1), x, points.T, alpha=-2)
+
+    def basins(self, x: Tensor, known: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Anchors from which a point nearer than the one known may be reached.
 
         Those that are no farther than all their neighbours, and from which the squared distance, were
-        it a parabola with the values of anchor and neighbours, could fall below the given one: by at
+        it a parabola with the values of anchor and neighbours, could fall below that known: by at
         most d / 4 times their mean difference, taken four times.
 
         Parameters
         ----------
         x : Tensor, shape (N, n)
-        error : Tensor, shape (N,)
-            Distances to the points known.
+        known : Tensor, shape (N, n)
+            The points known.
         count : int
             Largest number for one point; the nearest ones.
 
@@ -65,23 +104,21 @@ class Anchors:
         """
         size = max(1, _AT_ONCE // len(self.points))
         found = [
-            self._basins(part, known, count)
-            for part, known in zip(x.split(size), error.split(size), strict=True)
+            self._basins(part, at, count)
+            for part, at in zip(x.split(size), known.split(size), strict=True)
         ]
         rows = torch.cat([row + k * size for k, (row, _) in enumerate(found)])
         return rows, torch.cat([anchor for _, anchor in found])
 
-    def _basins(self, x: Tensor, error: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        # Distances are made of products, which cancel far from the origin.
-        middle = self.points.mean(0)
-        square = torch.cdist(x - middle, self.points - middle).square()
+    def _basins(self, x: Tensor, known: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        square = self.squares(x)
         mean, lowest = torch.zeros_like(square), torch.ones_like(square, dtype=torch.bool)
         for near in self.around.T:
             other = square[:, near]
             lowest &= square <= other
             mean += other / self.around.shape[1]
         fall = _SAFETY * self.dim / 4 * (mean - square)
-        hope = lowest & (square - fall < error.square().unsqueeze(-1))
+        hope = lowest & (square - fall < self.squares(x, known).unsqueeze(-1))
         score = torch.where(hope, square, torch.inf)
         least, anchor = score.topk(min(count, square.shape[1]), largest=False)
         row, place = least.isfinite().nonzero(as_tuple=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from learnedmanifolds.charts.anchors import Anchors
+from learnedmanifolds.charts.anchors import Anchors, nearer
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, Pairs, functional_jet, jet_rule
-from learnedmanifolds.charts.refine import Expansion, expansion, refine
+from learnedmanifolds.charts.refine import Expansion, change, expansion, refine
 from learnedmanifolds.charts.taylor import can_push, push
 
 # Coordinates may leave the box this far while the nearest point is looked for.
@@ -86,37 +86,33 @@ class ImmersedCharts(Charts):
             index = (chart == k).nonzero().squeeze(-1)
             t = coords[index]
             if x.requires_grad:
-                # At the nearest point the step is zero; its derivative is that of the left inverse.
-                value, j, _ = self._expand(t, k, second=False)
-                step = (j @ (x[index] - value).unsqueeze(-1)).squeeze(-1)
-                t = t + torch.linalg.solve(j @ j.mT, step)
+                t = t + change(self._expand(t, k, second=True), t, x[index], _BOUND)
             z = z.index_copy(0, index, self.space.decode(t, k))
         return z
 
     def _nearest(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Charts (N,) and coordinates (N, d) of nearest points."""
+        spread = Anchors(self.anchor_points, self.around, self.dim)
+        x = spread.drawn_in(x)
         guess = self.encoder(x.unflatten(-1, self.ambient_shape))
-        # Distances are differences of squares, which lose digits far from the origin.
-        middle = self.anchor_points.mean(0)
-        extent = (self.anchor_points - middle).norm(dim=-1).amax()
-        gap = torch.cdist(x - middle, self.anchor_points - middle)
-        near = gap.argmin(-1)
-        miss = (self.immerse(guess) - x).norm(dim=-1)
-        worse = ~(miss <= (self.anchor_points[near] - x).norm(dim=-1))
-        chart, coords, error = self._descend(
+        extent = (self.anchor_points - self.anchor_points.mean(0)).norm(dim=-1).amax()
+        near = spread.squares(x).argmin(-1)
+        worse = ~(nearer(self.immerse(guess), self.anchor_points[near], x) <= 0)
+        chart, coords, point = self._descend(
             torch.where(worse.unsqueeze(-1), self.anchors[near], guess), x
         )
+        error = (point - x).norm(dim=-1)
         rounding = _ROUNDING * torch.finfo(x.dtype).eps ** 0.75
         left = error > rounding * (extent + x.norm(dim=-1))
         left = (left & error.isfinite()).nonzero().squeeze(-1)
-        spread = Anchors(self.anchor_points, self.around, self.dim)
-        row, anchor = spread.basins(x[left], error[left], _BASINS)
+        row, anchor = spread.basins(x[left], point[left], _BASINS)
         row = left[row]
         if len(row):
             others = self._descend(self.anchors[anchor], x[row])
-            least = error.scatter_reduce(0, row, others[2], "amin")
+            gain = nearer(others[2], point[row], x[row])
+            least = torch.zeros_like(error).scatter_reduce(0, row, gain, "amin")
             # Two starts may end in one point: the last counts.
-            best = (others[2] == least[row]) & (others[2] < error[row])
+            best = (gain == least[row]) & (gain < 0)
             place = torch.full_like(chart, -1)
             place[row[best]] = best.nonzero().squeeze(-1)
             better = place >= 0
@@ -124,11 +120,11 @@ class ImmersedCharts(Charts):
         return chart, coords
 
     def _descend(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Charts, coordinates and distances of local minimizers of |D(z) - x| near given points."""
+        """Charts, coordinates and points of local minima of |D(z) - x| near given points."""
         starts = self.space.encode(z)
         chart = starts.abs().amax(-1).argmin(0)
         coords = starts[chart, torch.arange(len(x), device=x.device)]
-        error = x.new_empty(len(x))
+        point = torch.empty_like(x)
         for k in chart.unique().tolist():
             index = (chart == k).nonzero().squeeze(-1)
 
@@ -136,8 +132,8 @@ class ImmersedCharts(Charts):
                 return self._expand(t, k, second)
 
             found = refine(expand, coords[index], x[index], _BOUND)
-            coords[index], error[index] = found.coords, (found.point - x[index]).norm(dim=-1)
-        return chart, coords, error
+            coords[index], point[index] = found
+        return chart, coords, point
 
     def _expand(self, coords: Tensor, chart: int, second: bool) -> Expansion:
         return expansion(lambda t, pairs: self.jet(coords, chart, t, pairs), coords, second)

@@ -128,6 +128,19 @@ def refine(expand: Expand, coords: Tensor, target: Tensor, bound: float = 1.0) -
     return Refined(coords, point)
 
 
+def change(made: Expansion, coords: Tensor, x: Tensor, bound: float = 1.0) -> Tensor:
+    """Zeros (N, d) with the derivative, once, of minimizers at coordinates (N, d) by x (N, n).
+
+    By the implicit function theorem; coordinates held by a wall stay.
+    """
+    with torch.no_grad():
+        at = _model(made, coords, x, bound)
+        free = (~at.held(bound)).to(coords.dtype)
+        hessian = at.hessian * free.unsqueeze(-1) * free.unsqueeze(-2) + torch.diag_embed(1 - free)
+    pulled = (made.first @ (x - x.detach()).unsqueeze(-1)).squeeze(-1)
+    return torch.linalg.solve_ex(hessian, (pulled * free).unsqueeze(-1))[0].squeeze(-1)
+
+
 class _Model(NamedTuple):
     """Quadratic models of the cost."""
 

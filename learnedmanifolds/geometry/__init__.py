@@ -1,7 +1,7 @@
 """Exact first- and second-order geometry of immersions: batched torch, no framework."""
 
 from learnedmanifolds.geometry.curvature import Curvature
-from learnedmanifolds.geometry.distance import squared_distance
+from learnedmanifolds.geometry.distance import differentiable_log, squared_distance
 from learnedmanifolds.geometry.geodesic import BoundaryError
 from learnedmanifolds.geometry.inverse_retraction import (
     INVERSE_RETRACTIONS,
@@ -62,6 +62,7 @@ __all__ = [
     "SecondOrderRetraction",
     "SingularJacobianError",
     "Transport",
+    "differentiable_log",
     "retraction_step",
     "squared_distance",
 ]

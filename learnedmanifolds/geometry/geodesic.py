@@ -135,7 +135,8 @@ def flow(
     speed = torch.einsum("nm,nmd->nd", weights, carried).detach().abs().amax(-1)
     scale = system.scale(speed, carried.detach()) * tolerance
     active = torch.arange(n, device=device)
-    slope = system.slope(chart, state, weights)
+    # A copy, as everywhere below: states are written to, and derivatives need what they were.
+    slope = system.slope(chart, state.clone(), weights)
     domain = manifold.charts.domain
     for _ in range(_MAX_STEPS):
         # A geodesic on the border that leaves changes chart, or ends.
@@ -168,6 +169,7 @@ def flow(
         outside = accurate & (domain.depth(new[:, :d], chart[active]) < -_ON_BORDER)
         if bool(outside.any()):
             rows = active[outside]
+            h, new, new_slope = h.clone(), new.clone(), new_slope.clone()
             short, landed = system.landing(
                 chart[rows],
                 state[rows],
@@ -307,6 +309,15 @@ class _System:
                 middle = (low + high) / 2
                 inside = self.domain.depth(at(middle, d), chart) >= 0
                 low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+        landed = at(high)
+        if not landed.requires_grad:
+            return high, landed
+        # The time of landing has a derivative too: the depth there stays zero.
+        z = landed[:, :d].detach().requires_grad_(True)
+        (normal,) = torch.autograd.grad(self.domain.depth(z, chart).sum(), z)
+        velocity = self.slope(chart, landed, weights)[:, :d]
+        rate = (normal * velocity * long).sum(-1).detach()
+        high = high - (normal * (landed[:, :d] - z.detach())).sum(-1) / rate
         return high, at(high)
 
     def cross(self, chart: Tensor, state: Tensor, index: Tensor, may: Tensor) -> Tensor:

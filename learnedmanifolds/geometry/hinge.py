@@ -178,6 +178,7 @@ def straighten(
     # Convergence is quadratic: after this step nothing is left that geodesics resolve.
     last_step = level**0.6
     radius = torch.full_like(velocity[:, 0], _FIRST_RADIUS)
+    tried = torch.full_like(radius, torch.inf)
     trial, ahead = velocity.clone(), second.clone()
     state: _State | None = None
     found = torch.zeros_like(start.chart, dtype=torch.bool)
@@ -197,7 +198,9 @@ def straighten(
         chosen = active[good]
         for old, value in zip(state, new, strict=True):
             old[chosen] = value[good]
-        radius[active] *= torch.where(good, 2.0, 0.25)
+        # From the step that was refused, which the radius may not have bound.
+        size = torch.minimum(radius[active], tried[active])
+        radius[active] = torch.where(good, 2.0 * radius[active], 0.25 * size)
         radius.clamp_(max=_LARGEST_RADIUS)
         found[chosen] = True
         active = active[found[active] & (radius[active] > _LEAST_RADIUS)]
@@ -205,6 +208,7 @@ def straighten(
             break
         here = _State(*(value[active] for value in state))
         step, done = _step(here, radius[active], level, last_step)
+        tried[active] = step.norm(dim=-1) / here.velocity.norm(dim=-1)
         moved = torch.linalg.solve(here.first_field, step)
         turned = here.second - (here.turn @ step.unsqueeze(-1)).squeeze(-1)
         trial[active] = _polar(here.velocity, moved)

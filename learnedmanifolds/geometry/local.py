@@ -240,7 +240,7 @@ class LocalGeometry:
         for _ in range(_POLAR_STEPS):
             change = eye - turn.mT @ turn
             turn = turn + 0.5 * turn @ change
-            if float(change.abs().max()) < torch.finfo(turn.dtype).eps ** 0.5:
+            if float(change.detach().abs().max()) < torch.finfo(turn.dtype).eps ** 0.5:
                 break
         return vectors @ old @ turn.mT @ new.mT
 

@@ -133,7 +133,12 @@ def _logarithm(
     shots = shoot(manifold, starts, leaving, length, y[pair], tolerance)
     # Where Newton's method fails, or goes elsewhere, or nearly conjugate points make it unsafe.
     limit = torch.minimum(_ELSEWHERE * length, (1 + ARRIVED) * shots.length)
-    again = (~(shots.bound <= limit)).nonzero().squeeze(-1)
+    left = ~(shots.bound <= limit)
+    # Where charts that jump apart are in the way, another geodesic that is as short up to that will do.
+    least = torch.full_like(distance, torch.inf).scatter_reduce_(0, pair, shots.bound, "amin")
+    jumps = shots.bound.isfinite() & (shots.length <= _ELSEWHERE * length)
+    left &= ~(jumps & (least[pair] <= (1 + ARRIVED) * shots.length))
+    again = left.nonzero().squeeze(-1)
     if len(again):
         middle = points[again, SEGMENTS // 2], points[again, SEGMENTS // 2 + 1]
         rows, hinged = bend(

@@ -14,7 +14,13 @@ from learnedmanifolds._convert import to_numbers
 from learnedmanifolds._geomstats import require_geomstats
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.base import Charts
-from learnedmanifolds.geometry import InducedMetric, LocalGeometry, Located, squared_distance
+from learnedmanifolds.geometry import (
+    InducedMetric,
+    LocalGeometry,
+    Located,
+    differentiable_log,
+    squared_distance,
+)
 from learnedmanifolds.manifolds.source import as_atlas
 
 require_geomstats()
@@ -104,7 +110,7 @@ class GeomstatsManifold(Manifold):
         return self.unflat(local.project(vectors), batch)
 
     def projection(self, point: Any) -> Tensor:
-        """Nearest points of the manifold."""
+        """Nearest points of the manifold; differentiable, once."""
         flat, batch = self.flat(point, name="point")
         return self.place(self.atlas.nearest_flat(flat)).reshape((*batch, *self.shape))
 
@@ -194,15 +200,16 @@ class GeomstatsMetric(RiemannianMetric):
         return self._space.unflat(self._space.place(end).flatten(1), batch)
 
     def log(self, point: Any, base_point: Any) -> Tensor:
-        """Initial velocities of shortest geodesics from the base points.
+        """Initial velocities of shortest geodesics from the base points; differentiable, once.
 
         Raises
         ------
         BoundaryError
             If a pair lies in two components, or no geodesic between them was found.
         """
-        start, end, _, _, batch = self._pairs(point, base_point)
-        return self._space.unflat(self._space.induced.log(start, end), batch)
+        start, end, x, y, batch = self._pairs(point, base_point)
+        vector = differentiable_log(self._space.induced, start, end, x, y)
+        return self._space.unflat(vector, batch)
 
     def squared_dist(self, point_a: Any, point_b: Any) -> Tensor:
         """Squares of `dist`, differentiable in both points."""

@@ -55,6 +55,26 @@ def immersion(request):
     return immersed(request.param)
 
 
+@pytest.mark.parametrize("scale", [1e6, 1e17, 1e155, 1e300])
+def test_far_points_are_nearest_to_the_extreme_ones_in_their_direction(immersion, scale):
+    generator = torch.Generator().manual_seed(3)
+    u = torch.randn(20, 20, generator=generator, dtype=torch.float64)
+    u = u / u.norm(dim=-1, keepdim=True)
+    every = immersion.sample(5000, seed=4)
+    for x in (immersion.project(scale * u), immersion.immerse(immersion.latent_of(scale * u))):
+        assert ((u * x).sum(-1) >= (u @ every.T).amax(-1) - 1e-4).all()
+
+
+def test_latent_points_have_the_derivative_of_the_nearest_one_at_any_distance():
+    immersion = immersed(Sphere(2))
+    for scale in (0.1, 3.0):
+        x = immersion.sample(3, seed=5)
+        x = x + scale * torch.randn(x.shape, generator=torch.Generator().manual_seed(6)).double()
+        y = x.clone().requires_grad_(True)
+        assert torch.autograd.gradcheck(immersion.latent_of, y, atol=1e-5)
+        assert torch.equal(immersion.latent_of(y).detach(), immersion.latent_of(x))
+
+
 def test_left_inverse_with_the_worst_encoder(immersion):
     x = immersion.sample(100, seed=0)
     torch.testing.assert_close(immersion.immerse(immersion.latent_of(x)), x, rtol=0, atol=1e-9)

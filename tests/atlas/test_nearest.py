@@ -6,6 +6,7 @@ import torch
 from oracles import draw, random_flow, torus_distance, unit
 from scipy.optimize import lsq_linear
 
+import learnedmanifolds as lm
 from learnedmanifolds import Atlas
 from learnedmanifolds.charts import (
     CircleCharts,
@@ -103,3 +104,60 @@ def test_the_residual_of_a_learned_chart_is_normal_inside_the_box():
     single = wall.sum(-1) == 1
     push = (local.metric @ outward.unsqueeze(-1)).squeeze(-1) * located.coords
     assert (push[single & ~inside][wall[single & ~inside]] > -1e-9).all()
+
+
+FAR = [(torch.float32, s) for s in (1e3, 1e6, 1e10, 1e20, 1e37)]
+FAR += [(torch.float64, s) for s in (1e6, 1e10, 1e17, 1e30, 1e155, 1e300)]
+
+
+@pytest.mark.parametrize(("dtype", "scale"), FAR)
+@pytest.mark.parametrize("name", ["sphere", "sphere4", "torus"])
+def test_far_points_project_as_the_closed_form_says(name, dtype, scale):
+    charts = CASES[name][0]
+    u = unit(draw(60, charts.n_ambient, seed=10))
+    found = Atlas(charts).to(dtype).project((scale * u).to(dtype)).double()
+    if name == "torus":
+        ring = 3 * unit(u[:, :2])
+        ring = torch.cat([ring, torch.zeros(60, 1, dtype=u.dtype)], -1)
+        expected = ring + unit(u - ring / scale)
+    else:
+        expected = 1.5 * u
+    atol = 1e-5 if dtype == torch.float32 else 1e-7
+    assert torch.allclose(found, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), FAR)
+@pytest.mark.parametrize("name", ["circle", "sphere", "torus"])
+def test_far_points_project_to_the_extreme_ones_in_their_direction(name, dtype, scale):
+    atlas = lm.load(f"tests/data/{name}.safetensors").to(dtype)
+    u = unit(draw(20, atlas.charts.n_ambient, seed=11))
+    found = check_place(atlas, (scale * u).to(dtype)).double()
+    every = atlas.sample(20_000, seed=12).double()
+    size = float(every.norm(dim=-1).max())
+    height = (u * found).sum(-1)
+    assert (height >= (u @ every.T).amax(-1) - 1e-6 * size - size**2 / scale).all()
+
+
+@pytest.mark.parametrize("scale", [1e10, 1e37])
+def test_far_points_are_not_on_the_manifold_and_have_a_place(scale):
+    atlas = lm.load("tests/data/sphere.safetensors")
+    x = (scale * unit(draw(5, 3, seed=13))).float()
+    with pytest.raises(ValueError, match="away from the"):
+        atlas.find(x)
+    for part, other in zip(atlas.locate(x), atlas.nearest(x), strict=True):
+        assert torch.equal(part, other)
+
+
+@pytest.mark.parametrize("name", ["circle", "sphere", "torus"])
+def test_places_have_the_derivative_of_the_nearest_point(name):
+    atlas = lm.load(f"tests/data/{name}.safetensors").to(torch.float64)
+    # Off the manifold and farther than rounding.
+    x = atlas.sample(4, seed=14)
+    x = x + 1e-3 * draw(*x.shape, seed=15)
+    for function in (
+        lambda y: atlas.find(y).coords,
+        lambda y: atlas.nearest(y).coords,
+        lambda y: atlas.project(y),
+    ):
+        assert torch.autograd.gradcheck(function, x.clone().requires_grad_(True), atol=1e-5)
+        assert torch.equal(function(x), function(x.clone().requires_grad_(True)).detach())

@@ -1,16 +1,20 @@
 """Logarithms and distances: closed forms, the shorter of two ways, boundaries, components."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from oracles import TwoSquares, random_flow, sphere_exp
 
+import learnedmanifolds as lm
 from learnedmanifolds import Atlas
 from learnedmanifolds.charts import CircleCharts, SphereCharts, TorusCharts
 from learnedmanifolds.charts.analytic import AnalyticCharts
-from learnedmanifolds.geometry import Located
+from learnedmanifolds.geometry import Located, geodesic
 from learnedmanifolds.geometry.metric import BoundaryError, InducedMetric
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 def pairs(charts, n, seed=0):
@@ -119,3 +123,19 @@ def test_pairs_must_match():
     _, metric, a, b = pairs(SphereCharts(), 3)
     with pytest.raises(ValueError, match="end must hold as many points as point, 3, got 2"):
         metric.dist(a, Located(b.chart[:2], b.coords[:2]))
+
+
+def test_charts_that_jump_apart_do_not_hold_up_a_distance(monkeypatch):
+    atlas = lm.load(DATA / "sphere.safetensors").to(torch.float64)
+    ends = [
+        [0.04007042097513269, -0.8975743021090032, -0.4303999642576888],
+        [-0.37686611677204374, 0.5928736593083964, 0.7062075715263043],
+    ]
+    p, q = (atlas.locate(torch.tensor([x], dtype=torch.float64)) for x in ends)
+    steps = []
+    step = geodesic._System.step
+    monkeypatch.setattr(geodesic._System, "step", lambda *a: steps.append(1) or step(*a))
+    metric = InducedMetric(atlas)
+    assert float(metric.dist(p, q)) == pytest.approx(2.602, abs=1e-3)
+    # Usual pairs as far apart take 40; before ways that cannot win were left, 790.
+    assert len(steps) < 350

@@ -4,11 +4,13 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from oracles import TwoSquares, draw
 
+import learnedmanifolds as lm
 from learnedmanifolds import Atlas
 from learnedmanifolds.charts import PlaneCharts, SphereCharts, TorusCharts
 from learnedmanifolds.geometry import BoundaryError
@@ -280,6 +282,54 @@ class TestChart:
         x = chart.immersion(chart.random_point(5))
         assert bool(TORUS.belongs(x).all())
         assert torch.allclose(chart.immersion(chart.projection(x)), x, rtol=0, atol=1e-8)
+
+
+def slopes(function, z, h=1e-6):
+    """By central differences."""
+    rows = h * torch.eye(z.numel(), dtype=z.dtype)
+    return torch.stack([(function(z + e) - function(z - e)) / (2 * h) for e in rows])
+
+
+DIFFERENTIABLE = {
+    "direction": lambda s, x, y, v, w: (lambda z: s.metric.parallel_transport(v, x, z), w),
+    "end_point": lambda s, x, y, v, w: (
+        lambda z: s.metric.parallel_transport(v, x, end_point=s.projection(z)),
+        y,
+    ),
+    "exp": lambda s, x, y, v, w: (lambda z: s.metric.exp(z, x), w),
+    "exp's base point": lambda s, x, y, v, w: (lambda z: s.metric.exp(w, s.projection(z)), x),
+    "log": lambda s, x, y, v, w: (lambda z: s.metric.log(s.projection(z), x), y),
+    "log's base point": lambda s, x, y, v, w: (lambda z: s.metric.log(y, s.projection(z)), x),
+    "dist": lambda s, x, y, v, w: (lambda z: s.metric.dist(s.projection(z), x), y),
+    "projection": lambda s, x, y, v, w: (s.projection, 1.3 * y),
+    "to_tangent": lambda s, x, y, v, w: (lambda z: s.to_tangent(v, s.projection(z)), x),
+}
+
+
+@pytest.mark.parametrize("space", [OURS, TORUS], ids=["sphere", "torus"])
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_derivatives_are_those_of_the_values(name, space):
+    x, y = space.atlas.sample(1, seed=1)[0], space.atlas.sample(1, seed=2)[0]
+    v, w = (space.to_tangent(draw(3, seed=i), x) for i in (3, 4))
+    function, z = DIFFERENTIABLE[name](space, x, y, v, 0.8 * w)
+    weights = draw(3, seed=5)
+    z = z.clone().requires_grad_(True)
+    value = function(z)
+    (found,) = torch.autograd.grad((weights * value).sum(), z)
+    expected = slopes(lambda at: (weights * function(at)).sum(), z.detach())
+    assert torch.allclose(found, expected, rtol=1e-6, atol=1e-6)
+    assert torch.equal(value.detach(), function(z.detach()))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_derivatives_of_geodesics_go_through_borders_of_learned_charts(seed):
+    space = GeomstatsManifold(lm.load(Path(__file__).parents[1] / "data" / "sphere.safetensors"))
+    x = space.atlas.sample(1, seed=1)[0]
+    v = space.to_tangent(draw(3, seed=seed), x)
+    v = (1.5 * v / v.norm()).requires_grad_(True)
+    (found,) = torch.autograd.grad(space.metric.exp(v, x).sum(), v)
+    expected = slopes(lambda z: space.metric.exp(z, x).sum(), v.detach())
+    assert torch.allclose(found, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
