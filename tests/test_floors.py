@@ -22,6 +22,7 @@ FLOORS = (
     {"manifolds"},
     {"latent"},
     {"training"},
+    {"learning"},
     {"diffusion"},
     {"operators"},
     {"optimizers"},

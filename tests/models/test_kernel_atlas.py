@@ -1,0 +1,106 @@
+"""Kernel atlases of closed manifolds: how near they are, and that the rest of the library takes them."""
+
+import math
+
+import pytest
+import torch
+
+import learnedmanifolds as lm
+from learnedmanifolds.geometry import InducedMetric
+from learnedmanifolds.models.kernel_atlas import KernelAtlas
+
+NOISE = 0.01
+TOYS = {"circle": 1, "two_circles": 1, "sphere": 2}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    found = {}
+    for name, dim in TOYS.items():
+        x = lm.datasets.toy(name).sample(2500, noise=NOISE, seed=0)
+        found[name] = KernelAtlas(dim, random_state=0).fit(x)
+    return found
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_reconstructions_and_samples_are_within_a_third_of_the_noise(name, fitted):
+    toy, model = lm.datasets.toy(name), fitted[name]
+    clean = toy.sample(500, noise=0.0, seed=1).double()
+    off = (model.atlas_.project(clean) - clean).norm(dim=1)
+    assert float(off.mean()) < NOISE / 4
+    assert float(toy.distance(model.sample(1000, seed=2)).max()) < NOISE
+    assert model.quality_.healthy and model.quality_.coverage == 1.0
+    assert model.atlas_.noise_std == pytest.approx(NOISE, rel=0.1)
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_charts_agree_to_a_tenth_of_the_noise(name, fitted):
+    assert fitted[name].quality_.disagreement < NOISE / 10
+
+
+def test_the_same_data_give_the_same_atlas():
+    x = lm.datasets.toy("circle").sample(300, noise=NOISE, seed=0)
+    first, second = (KernelAtlas(1, random_state=0).fit(x).atlas_.charts for _ in range(2))
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-9, 0.0), (1e9, 0.0), (1.0, 1e6)])
+def test_units_and_places_change_nothing_else(scale, offset):
+    x = lm.datasets.toy("circle").sample(300, noise=NOISE, seed=0).double()
+    home = KernelAtlas(1, random_state=0).fit(x).atlas_
+    away = KernelAtlas(1, random_state=0).fit(scale * (x + offset)).atlas_
+    moved = away.project(scale * (x[:50] + offset)) / scale - offset
+    assert torch.allclose(moved, home.project(x[:50]), rtol=0, atol=1e-4)
+    assert away.noise_std / scale == pytest.approx(home.noise_std, rel=1e-3)
+
+
+def test_trust_regions_find_the_nearest_points_from_everywhere(fitted):
+    atlas = fitted["sphere"].atlas_
+    target = torch.tensor([0.3, -0.2, -2.0], dtype=torch.float64)
+    problem = lm.InverseProblem(lm.operators.Identity(), target)
+    comparison = lm.compare(problem, atlas, ["trust-regions"], n_starts=6, seed=0)
+    nearest = target / target.norm()
+    for run in comparison.solutions["trust-regions"].runs:
+        assert run.status.name == "CONVERGED"
+        assert float((torch.as_tensor(run.point) - nearest).norm()) < NOISE
+
+
+def test_geodesics_go_round_and_distances_are_those_of_the_sphere(fitted):
+    atlas = fitted["sphere"].atlas_
+    metric = InducedMetric(atlas)
+    start = atlas.sample_coords(20, seed=3)
+    local = atlas.geometry(start.coords, start.chart)
+    heading = local.project(torch.randn(20, 3, generator=torch.Generator().manual_seed(0)).double())
+    around = 2 * math.pi * heading / heading.norm(dim=1, keepdim=True)
+    # Closed manifolds have no boundary: all geodesics come back to where they were, nearly.
+    end = metric.exp(start, around)
+    gap = atlas.decode(end.coords, end.chart) - atlas.decode(start.coords, start.chart)
+    assert float(gap.norm(dim=1).max()) < 0.1
+    x, y = (atlas.sample(20, seed=s) for s in (4, 5))
+    angle = 2 * torch.atan2((x - y).norm(dim=1), (x + y).norm(dim=1))
+    found = metric.dist(atlas.locate(x), atlas.locate(y))
+    assert torch.allclose(found, angle, rtol=0.01, atol=0)
+
+
+def test_components_are_infinitely_far_from_each_other(fitted):
+    atlas = fitted["two_circles"].atlas_
+    x = torch.tensor([[-1.5, 1.0], [1.5, 1.0]], dtype=torch.float64)
+    places = atlas.nearest(x)
+    ends = [type(places)(*(part[i : i + 1] for part in places)) for i in (0, 1)]
+    assert math.isinf(float(InducedMetric(atlas).dist(*ends)))
+
+
+def test_many_features_are_fitted_in_few_dimensions():
+    angle = torch.linspace(0, 2 * math.pi, 401, dtype=torch.float64)[:-1]
+    waves = torch.cat(
+        [torch.stack([(k * angle).cos(), (k * angle).sin()], 1) for k in (1, 2, 3)], 1
+    )
+    frame = torch.linalg.qr(
+        torch.randn(200, 6, generator=torch.Generator().manual_seed(1)).double()
+    )
+    x = waves @ frame.Q.mT
+    atlas = KernelAtlas(1, random_state=0).fit(x[::2]).atlas_
+    off = (atlas.project(x[1::2]) - x[1::2]).norm(dim=1)
+    neighbour = torch.cdist(x[1::2], x[::2]).amin(1)
+    assert float(off.mean()) < 0.02 * float(neighbour.mean())
