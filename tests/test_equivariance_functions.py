@@ -236,6 +236,10 @@ class Moved(Charts):
     def encode(self, x, chart=None):
         return self.inner.encode(x - self.offset, chart)
 
+    def jet(self, coords, chart, tangents, pairs=()):
+        jet = self.inner.jet(coords, chart, tangents, pairs)
+        return jet._replace(value=jet.value + self.offset)
+
 
 @pytest.mark.parametrize("offset", [1e3, 1e6])
 @pytest.mark.parametrize("charts", CHARTS)

@@ -9,16 +9,21 @@ from learnedmanifolds.charts.anchored import AnchoredCharts
 from learnedmanifolds.charts.domain import Chart, Domain, Walls
 from learnedmanifolds.charts.jet import Jet, Pairs
 
-# Beyond this coordinate nothing is trusted, whatever the leverage: domains are inside the box.
+# Beyond this coordinate nothing is trusted, whatever the variance: domains are inside the box.
 _EDGE = 0.95
 _PULLS, _HALVINGS = 6, 50
+TREND = 30.0
+"""Factor of the constant and linear features."""
 _AHEAD, _LONGEST = 1e-6, 0.2
+_ROUNDINGS = 4096
 # Depth up to which the latent density falls, and how fast, in nats.
 _SHELL, _FALL = 0.2, 15.0
 
 
 class KernelFeatures:
-    """phi(t) = (1, t, exp(-|t - c_j|^2 / (2 w^2))), F = 1 + d + m features a chart.
+    """phi(t) = (a, a t, exp(-|t - c_j|^2 / (2 w^2))), F = 1 + d + m features a chart.
+
+    The factor a makes a ridge that bends little also shrink little.
 
     Parameters
     ----------
@@ -49,19 +54,19 @@ class KernelFeatures:
     def __call__(self, coords: Tensor, chart: Chart) -> Tensor:
         """Features (..., N, F) at coordinates (..., N, d)."""
         bump, _, _ = self.bumps(coords, chart)
-        return torch.cat([torch.ones_like(coords[..., :1]), coords, bump], -1)
+        return torch.cat([torch.full_like(coords[..., :1], TREND), TREND * coords, bump], -1)
 
     def jet(self, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs) -> Tensor:
         """Rows (..., 1 + T + P, N, F): features, first and second derivatives, in closed form."""
         bump, centers, square = self.bumps(coords, chart)
         none, flat = torch.zeros_like(coords[..., :1]), torch.zeros_like(coords)
-        rows = [torch.cat([torch.ones_like(none), coords, bump], -1)]
+        rows = [torch.cat([torch.full_like(none, TREND), TREND * coords, bump], -1)]
         slopes = []
         for tangent in tangents.unbind(-3):
             # How the squared distance from each centre grows along the tangent, halved.
             own = (coords * tangent).sum(-1, keepdim=True)
             slopes.append(own - _products(tangent, centers))
-            rows.append(torch.cat([none, tangent, bump * slopes[-1] / -square], -1))
+            rows.append(torch.cat([none, TREND * tangent, bump * slopes[-1] / -square], -1))
         for i, j in pairs:
             product = (tangents.select(-3, i) * tangents.select(-3, j)).sum(-1, keepdim=True)
             bend = (slopes[i] * slopes[j] / square - product) / square
@@ -76,51 +81,67 @@ def _products(vectors: Tensor, centers: Tensor) -> Tensor:
     return vectors @ centers.mT
 
 
-class LeverageDomain(Domain):
-    """Where a kernel fit has data: its leverage phi(t)' H^-1 phi(t) is below a limit.
+class VarianceDomain(Domain):
+    """Where a Gaussian process has data: its posterior variance is below a limit.
 
-    The leverage is the posterior variance of the fit, seen as the mean of a Gaussian process, in units
-    of the noise's. The depth is what is left of the limit: 1 - |L' phi(t)|^2.
+    With bumps k(t) at centres and their products C, and H those of the data, the variance is
+    1 - k' C^-1 k + k' H^-1 k, 1 far from all data: the first two terms see where no centre is near, which
+    the last alone, the leverage of a regression, takes for certain. The depth is what is left of the
+    limit, 1 - variance / limit.
 
     Parameters
     ----------
     features : KernelFeatures
-    root : Tensor, shape (K, F, R)
-        L, with L L' = H^-1 over the limit.
+    prior, root : Tensor, shape (K, m, m)
+        Roots P and L, P P' = C^-1 and L L' = H^-1.
+    limit : Tensor, shape (K,)
     middle : Tensor, shape (K, d)
         A point deep in each domain.
 
     References
     ----------
-    Rasmussen, Williams, Gaussian Processes for Machine Learning, 2006, equation 2.11.
+    Rasmussen, Williams, Gaussian Processes for Machine Learning, 2006, equation 8.27.
     """
 
-    def __init__(self, features: KernelFeatures, root: Tensor, middle: Tensor) -> None:
-        self.features, self.root, self.middle = features, root, middle
+    def __init__(
+        self, features: KernelFeatures, prior: Tensor, root: Tensor, limit: Tensor, middle: Tensor
+    ) -> None:
+        self.features, self.limit, self.middle = features, limit, middle
+        self._roots = torch.cat([prior, root], -1)
+        self._sign = torch.ones_like(self._roots[0, 0])
+        self._sign[: prior.shape[-1]] = -1
+
+    def variance(self, coords: Tensor, chart: Chart = None) -> Tensor:
+        """Posterior variance in units of the prior's, (..., N)."""
+        loads = _apply(self.features.bumps(coords, chart)[0], self._roots, chart)
+        return 1 + loads.square() @ self._sign
 
     def depth(self, coords: Tensor, chart: Chart = None) -> Tensor:
         """See `Domain.depth`."""
-        loads = _apply(self.features(coords, chart), self.root, chart)
+        limit = self.limit.unsqueeze(-1) if chart is None else self.limit[chart]
         edge = (1 - coords.abs().amax(-1)) / (1 - _EDGE)
-        return torch.minimum(1 - loads.square().sum(-1), edge)
+        return torch.minimum(1 - self.variance(coords, chart) / limit, edge)
 
     def walls(self, coords: Tensor, chart: Chart, slack: float) -> Walls:
-        """See `Domain.walls`; the leverage's level, then the nearer face of every coordinate."""
-        eye = torch.eye(coords.shape[-1], dtype=coords.dtype, device=coords.device)
+        """See `Domain.walls`; the variance's level, then the nearer face of every coordinate."""
+        d = coords.shape[-1]
+        eye = torch.eye(d, dtype=coords.dtype, device=coords.device)
         tangents = eye.unsqueeze(1).expand(-1, *coords.shape)
-        rows = self.features.jet(coords, chart, tangents, ())
-        loads = _apply(rows, self.root, chart)
-        slope = 2 * (loads[1:] * loads[:1]).sum(-1).mT
+        rows = self.features.jet(coords, chart, tangents, ())[..., 1 + d :]
+        loads = _apply(rows, self._roots, chart)
+        slope = 2 * (loads[1:] * loads[:1] @ self._sign).mT
         size = slope.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(coords.dtype).tiny)
         side = torch.where(coords < 0, -1.0, 1.0).to(coords)
         normal = torch.cat([(slope / size).unsqueeze(1), torch.diag_embed(side)], 1)
-        # Depths are rounded as sums of many terms.
-        near = max(slack, 256 * torch.finfo(coords.dtype).eps)
-        high = 1 - loads[0].square().sum(-1).unsqueeze(-1) <= near
+        # Variances are rounded as differences of sums of many terms.
+        limit = self.limit[chart] if chart is not None else self.limit
+        near = _ROUNDINGS * torch.finfo(coords.dtype).eps / limit
+        near = near.clamp(min=slack).expand(len(coords)).unsqueeze(-1)
+        high = (1 - (1 + loads[0].square() @ self._sign) / limit).unsqueeze(-1) <= near
         return Walls(normal, torch.cat([high, coords.abs() >= 1 - near], 1))
 
     def confine(self, coords: Tensor, chart: Chart = None) -> Tensor:
-        """See `Domain.confine`; along the slope of the leverage, and where that fails to the middle."""
+        """See `Domain.confine`; along the slope of the variance, and where that fails to the middle."""
         out = self.depth(coords, chart) < 0
         if not bool(out.any()):
             return coords
@@ -169,7 +190,7 @@ class KernelCharts(AnchoredCharts):
     """Charts x = c + W' phi(t): constant, linear terms and Gaussian bumps, with weights W.
 
     The mean of a Gaussian process, so the posterior variance says where there are data: the domain is
-    a `LeverageDomain`. Derivatives of every order are closed. The left inverse is the nearest point,
+    a `VarianceDomain`. Derivatives of every order are closed. The left inverse is the nearest point,
     looked for in the at most F dimensions that a chart spans.
 
     Parameters
@@ -182,8 +203,9 @@ class KernelCharts(AnchoredCharts):
         Of the bumps; F = 1 + d + m.
     width, domain_width : Tensor, shape (K,)
         Of the bumps, and of those of the domain: a smooth fit is sure of itself across holes.
-    root : Tensor, shape (K, F, R)
-        See `LeverageDomain`.
+    prior, root : Tensor, shape (K, m, m)
+    limit : Tensor, shape (K,)
+        See `VarianceDomain`.
     codes : Tensor, shape (K, A, d)
         Coordinates of data: they are what samples are like, and where nearest points are looked for.
     ambient_shape : tuple of int
@@ -198,7 +220,9 @@ class KernelCharts(AnchoredCharts):
     centers: Tensor
     width: Tensor
     domain_width: Tensor
+    prior: Tensor
     root: Tensor
+    limit: Tensor
     spread: Tensor
     frame: Tensor | None
     core: Tensor
@@ -210,7 +234,9 @@ class KernelCharts(AnchoredCharts):
         centers: Tensor,
         width: Tensor,
         domain_width: Tensor,
+        prior: Tensor,
         root: Tensor,
+        limit: Tensor,
         codes: Tensor,
         ambient_shape: tuple[int, ...],
     ) -> None:
@@ -221,7 +247,9 @@ class KernelCharts(AnchoredCharts):
             ("centers", centers),
             ("width", width),
             ("domain_width", domain_width),
+            ("prior", prior),
             ("root", root),
+            ("limit", limit),
         ):
             self.register_buffer(name, value)
         self._span()
@@ -242,10 +270,10 @@ class KernelCharts(AnchoredCharts):
         self._place_anchors()
 
     @property
-    def domain(self) -> LeverageDomain:
+    def domain(self) -> VarianceDomain:
         """See `Charts.domain`."""
         features = KernelFeatures(self.centers, self.domain_width)
-        return LeverageDomain(features, self.root, self.anchors[:, 0])
+        return VarianceDomain(features, self.prior, self.root, self.limit, self.anchors[:, 0])
 
     @property
     def features(self) -> KernelFeatures:
@@ -302,6 +330,5 @@ class KernelCharts(AnchoredCharts):
             "dim": self.dim,
             "n_bumps": self.centers.shape[1],
             "n_codes": self.anchors.shape[1],
-            "rank": self.root.shape[2],
             "ambient_shape": list(self.ambient_shape),
         }

@@ -10,6 +10,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from learnedmanifolds.charts.kernel import TREND
 from learnedmanifolds.learning.cells import Cell, Cover
 from learnedmanifolds.learning.codes import interpolate
 from learnedmanifolds.learning.kernel_fit import ENOUGH, KernelFit, fit_chart
@@ -19,9 +20,11 @@ from learnedmanifolds.learning.principal import Principal
 # A chart that leaves more than this times the noise is split, at most so many times over.
 _TOO_MUCH, _SPLITS = 1.5, 4
 _AGREEMENTS = 6
-# Leverages that belong to the domain, in units of what nearly all data have at most.
+# Variances that belong to the domain, in units of what nearly all data have at most.
 _SPARE, _MOST_SPARE, _NEARLY_ALL = 1.5, 3.0, 0.995
 _CODES = 512
+# Points of a chart that are farther from it than so many times what nine of ten are are left out.
+_OUTLYING, _USUAL = 6.0, 0.9
 
 
 class ChartFits:
@@ -58,7 +61,13 @@ class ChartFits:
         own = self.x[index]
         codes = interpolate(own, self._nodes.points[cell.members], cell.coords)
         core = torch.from_numpy(np.isin(self._node[inside], cell.core))
-        return fit_chart(codes, own), index, core
+        fit = fit_chart(codes, own)
+        gap = (own - fit.decode()).norm(dim=1)
+        # Outliers, and points whose codes lead elsewhere, say nothing about where the chart is.
+        kept = gap <= _OUTLYING * gap.quantile(_USUAL)
+        fit.codes = fit.codes[kept]
+        fit.settle()
+        return fit, index[kept], core[kept]
 
     @property
     def errors(self) -> Tensor:
@@ -83,9 +92,9 @@ class ChartFits:
             total, share = torch.zeros_like(self.x), torch.zeros_like(self.x[:, :1])
             for fit, place in zip(fits, places, strict=True):
                 fit.project(self.x[place], 1)
-                leverage = fit.narrow().leverage()
-                limit = _SPARE * leverage.quantile(_NEARLY_ALL)
-                weight = (1 - leverage / limit).clamp(min=1e-3).square().unsqueeze(1)
+                variance = fit.region().variance
+                limit = _SPARE * variance.quantile(_NEARLY_ALL)
+                weight = (1 - variance / limit).clamp(min=1e-3).square().unsqueeze(1)
                 total.index_add_(0, place, weight * fit.decode())
                 share.index_add_(0, place, weight)
             for fit, place in zip(fits, places, strict=True):
@@ -113,7 +122,7 @@ class ChartFits:
             if principal.basis is not None:
                 rest = x[index] - principal.mean - principal.restore(self.x[index])
                 weights = weights + fit.regress(rest)
-            weights[0] += principal.mean
+            weights[0] += principal.mean / TREND
             found.append(weights)
         return found
 
@@ -131,25 +140,22 @@ class ChartFits:
         fits = self._all()
         n_bumps = max(len(fit.centers) for fit, _, _ in fits)
         n_codes = min(_CODES, max(int(core.sum()) for _, _, core in fits))
-        roots, centers, codes, widths = [], [], [], []
+        regions, limits, centers, codes = [], [], [], []
         source = torch.Generator().manual_seed(0)
         for fit, _, core in fits:
             extra = n_bumps - len(fit.centers)
-            narrow = fit.narrow()
-            leverage = narrow.leverage()
-            limit = _SPARE * float(leverage.quantile(_NEARLY_ALL))
-            limit = min(max(limit, 1.01 * float(leverage[core].max())), _MOST_SPARE * limit)
-            roots.append(torch.nn.functional.pad(narrow.root() / limit**0.5, (0, extra, 0, extra)))
-            widths.append([fit.width, narrow.width])
+            regions.append(fit.region())
+            variance = regions[-1].variance
+            limit = _SPARE * float(variance.quantile(_NEARLY_ALL))
+            limits.append(min(max(limit, 1.01 * float(variance[core].max())), _MOST_SPARE * limit))
             centers.append(torch.cat([fit.centers, fit.centers[:1].expand(extra, -1)]))
             own = fit.codes[core]
             pick = torch.randint(len(own), (n_codes,), generator=source)
             if len(own) >= n_codes:
                 pick = torch.randperm(len(own), generator=source)[:n_codes]
             # The first is where the domain is deepest.
-            pick[0] = int(leverage[core].argmin())
+            pick[0] = int(variance[core].argmin())
             codes.append(own[pick])
-        width, domain_width = torch.tensor(widths, dtype=self.x.dtype).T
         pad = [n_bumps - len(fit.centers) for fit, _, _ in fits]
         return {
             "weights": torch.stack(
@@ -158,12 +164,21 @@ class ChartFits:
                     for own, extra in zip(weights, pad, strict=True)
                 ]
             ),
-            "root": torch.stack(roots),
+            "prior": _padded([region.prior for region in regions], n_bumps),
+            "root": _padded([region.root for region in regions], n_bumps),
+            "limit": torch.tensor(limits, dtype=self.x.dtype),
             "centers": torch.stack(centers),
-            "width": width,
-            "domain_width": domain_width,
+            "width": torch.tensor([fit.width for fit, _, _ in fits], dtype=self.x.dtype),
+            "domain_width": torch.tensor([r.width for r in regions], dtype=self.x.dtype),
             "codes": torch.stack(codes),
         }
+
+
+def _padded(matrices: Sequence[Tensor], size: int) -> Tensor:
+    """Square matrices, with zeros to one size."""
+    return torch.stack(
+        [torch.nn.functional.pad(m, (0, size - len(m), 0, size - len(m))) for m in matrices]
+    )
 
 
 def fit_cover(covers: Sequence[Cover], nodes: Nodes, x: Tensor, noise: float | None) -> ChartFits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,10 +29,35 @@ _STEPS, _LONGEST = 2, 0.2
 # Codes stay inside the box; while they settle they may leave it by a little.
 _BOUND, _WITHIN = 1.15, 0.93
 _FLATTEST = 1e-6
-# Of leverages that are to see holes: the width as above, and the ridge.
-_NARROW, _NARROW_RIDGE = 2.0, 1e-6
+# Of the process that tells where there are codes: the width as above, the noise's variance, and what
+# is added to products of bumps.
+_NARROW, _NOISE, _JITTER = 2.0, 1e-2, 1e-6
 # Points farther from their chart than so many times the median are looked for again.
 _LOST = 6.0
+
+
+class Region(NamedTuple):
+    """Where codes are; see `VarianceDomain`.
+
+    Attributes
+    ----------
+    width : float
+        Of the bumps.
+    prior, root : Tensor, shape (m, m)
+    variance : Tensor, shape (N,)
+        At the codes.
+    """
+
+    width: float
+    prior: Tensor
+    root: Tensor
+    variance: Tensor
+
+
+def _inverse_root(matrix: Tensor) -> Tensor:
+    """L with L L' the inverse."""
+    eye = torch.eye(len(matrix), dtype=matrix.dtype)
+    return torch.linalg.solve_triangular(torch.linalg.cholesky(matrix), eye, upper=False).mT
 
 
 @dataclass(eq=False)
@@ -71,11 +97,17 @@ class KernelFit:
         """Points (N, q) of the fit's own codes."""
         return self.features() @ self.weights
 
-    def narrow(self) -> KernelFit:
-        """A fit of nothing to the same codes whose leverages see holes that smooth fits bridge."""
-        made = replace(self, width=self.reach * _NARROW, ridge=_NARROW_RIDGE)
-        made.settle()
-        return made
+    def region(self) -> Region:
+        """Where the codes are, by the variance of a Gaussian process with narrower bumps."""
+        width = self.reach * _NARROW
+        features = KernelFeatures(self.centers.unsqueeze(0), self._tensor(width))
+        own, _, _ = features.bumps(self.codes, 0)
+        centers, _, _ = features.bumps(self.centers, 0)
+        eye = torch.eye(len(centers), dtype=own.dtype)
+        prior = centers + _JITTER * eye
+        before, after = _inverse_root(prior), _inverse_root(prior + own.mT @ own / _NOISE)
+        variance = 1 - (own @ before).square().sum(1) + (own @ after).square().sum(1)
+        return Region(width, before, after, variance)
 
     def root(self) -> Tensor:
         """L with phi' L L' phi the leverage of a code, (F, F)."""
@@ -116,9 +148,11 @@ class KernelFit:
         self.size, self.basis = torch.linalg.eigh(features.mT @ features / len(features))
         self.size.clamp_(min=0)
 
+    def _tensor(self, width: float) -> Tensor:
+        return torch.tensor([width], dtype=self.codes.dtype)
+
     def _kernel(self, codes: Tensor, order: int) -> Tensor:
-        width = torch.tensor([self.width], dtype=codes.dtype)
-        features = KernelFeatures(self.centers.unsqueeze(0), width)
+        features = KernelFeatures(self.centers.unsqueeze(0), self._tensor(self.width))
         if not order:
             return features(codes, 0)
         d = codes.shape[1]

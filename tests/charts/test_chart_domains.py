@@ -1,4 +1,4 @@
-"""Domains: depth, walls, exits and ways back in, of boxes and of levels of leverage."""
+"""Domains: depth, walls, exits and ways back in, of boxes and of levels of variance."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from learnedmanifolds.charts.domain import Box
 DISC = disc_charts()
 
 
-@pytest.fixture(params=["box", "leverage"])
+@pytest.fixture(params=["box", "variance"])
 def domain(request):
     return Box() if request.param == "box" else DISC.domain
 
@@ -31,9 +31,9 @@ def test_depth_is_positive_in_the_middle_and_negative_far_away(domain):
 def test_the_three_ways_to_name_charts_agree(domain):
     t = draw(100, 2, low=-1, high=1)
     both = domain.depth(t.expand(2, 100, 2))
-    assert torch.allclose(domain.depth(t, 1), both[1], rtol=0, atol=1e-12)
+    assert torch.allclose(domain.depth(t, 1), both[1], rtol=1e-9, atol=1e-9)
     mixed = domain.depth(t, CHARTS)
-    assert torch.allclose(mixed, both[CHARTS, torch.arange(100)], rtol=0, atol=1e-12)
+    assert torch.allclose(mixed, both[CHARTS, torch.arange(100)], rtol=1e-9, atol=1e-9)
 
 
 def test_exits_are_at_the_border_and_the_way_there_is_inside(domain):
