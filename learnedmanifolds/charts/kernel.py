@@ -322,13 +322,3 @@ class KernelCharts(AnchoredCharts):
     def _distance(self, x: Tensor, seen: Tensor, gap: Tensor) -> Tensor:
         square = (x - self.center).square().sum(-1) - seen.square().sum(-1)
         return (gap.square() + square.clamp(min=0)).sqrt()
-
-    def config(self) -> dict[str, object]:
-        """Sizes, from which an empty family is built."""
-        return {
-            "n_charts": self.n_charts,
-            "dim": self.dim,
-            "n_bumps": self.centers.shape[1],
-            "n_codes": self.anchors.shape[1],
-            "ambient_shape": list(self.ambient_shape),
-        }
