@@ -66,7 +66,7 @@ def refine_on_border(
         moved = torch.zeros_like(active, dtype=torch.bool)
         for _ in range(_HALVINGS):
             left = (~moved).nonzero().squeeze(-1)
-            trial = domain.confine(own[left] + step[left], k[left])
+            trial = _onto(domain, k[left], own[left] + step[left], normal[left])
             made = expand(trial, active[left], True)
             gain = (
                 (at.point[left] - made.point)
@@ -86,6 +86,14 @@ def refine_on_border(
         if not len(active):
             break
     return Refined(t, point)
+
+
+def _onto(domain: Domain, chart: Tensor, coords: Tensor, normal: Tensor) -> Tensor:
+    """Border points near coordinates: steps along winding borders may end inside them."""
+    ahead = _LONGEST * normal
+    out = coords + domain.exit(coords, ahead, chart).unsqueeze(-1) * ahead
+    inside = (domain.depth(coords, chart) > 0).unsqueeze(-1)
+    return domain.confine(torch.where(inside, out, coords), chart)
 
 
 def _tangents(domain: Domain, coords: Tensor, chart: Tensor) -> Tensor:

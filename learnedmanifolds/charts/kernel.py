@@ -84,10 +84,10 @@ def _products(vectors: Tensor, centers: Tensor) -> Tensor:
 class VarianceDomain(Domain):
     """Where a Gaussian process has data: its posterior variance is below a limit.
 
-    With bumps k(t) at centres and their products C, and H those of the data, the variance is
-    1 - k' C^-1 k + k' H^-1 k, 1 far from all data: the first two terms see where no centre is near, which
-    the last alone, the leverage of a regression, takes for certain. The depth is what is left of the
-    limit, 1 - variance / limit.
+    With bumps k(t) at the centres, C their values at the centres, B at the data, s^2 the variance of the
+    noise and H = C + B' B / s^2, it is 1 - k' C^-1 k + k' H^-1 k, 1 far from all data. The first two
+    terms see where no centre is near, which the last alone, as the leverage of a regression, takes for
+    certain. The depth is what is left of the limit, 1 - variance / limit.
 
     Parameters
     ----------

@@ -33,27 +33,22 @@ class ChartFits:
     Parameters
     ----------
     x : Tensor, shape (N, q)
-    node : ndarray, shape (N,)
-        The node nearest to each point.
+    nodes : Nodes
+        Of the points.
     """
 
     def __init__(self, x: Tensor, nodes: Nodes) -> None:
         self.x, self._nodes = x, nodes
         near = NearestNeighbors(n_neighbors=1).fit(nodes.points)
         self._node = near.kneighbors(x.numpy())[1][:, 0]
-        self._made: dict[int, tuple[KernelFit, Tensor, Tensor]] = {}
+        self._made: list[tuple[KernelFit, Tensor, Tensor]] = []
         self.cells: list[Cell] = []
 
     def update(self, cells: Sequence[Cell]) -> None:
         """Fit the cells that are new."""
-        known = {id(cell): made for cell, made in zip(self.cells, self._all(), strict=True)}
+        known = {id(cell): made for cell, made in zip(self.cells, self._made, strict=True)}
         self.cells = list(cells)
-        self._made = {
-            k: known.get(id(cell)) or self._fit(cell) for k, cell in enumerate(self.cells)
-        }
-
-    def _all(self) -> list[tuple[KernelFit, Tensor, Tensor]]:
-        return [self._made[k] for k in range(len(self.cells))]
+        self._made = [known.get(id(cell)) or self._fit(cell) for cell in self.cells]
 
     def _fit(self, cell: Cell) -> tuple[KernelFit, Tensor, Tensor]:
         inside = np.flatnonzero(np.isin(self._node, cell.members))
@@ -72,7 +67,7 @@ class ChartFits:
     @property
     def errors(self) -> Tensor:
         """Mean squared distance that each chart leaves of its points, (K,)."""
-        return torch.tensor([fit.error for fit, _, _ in self._all()], dtype=torch.float64)
+        return torch.tensor([fit.error for fit, _, _ in self._made], dtype=torch.float64)
 
     def agree(self, rounds: int) -> None:
         """Fit all charts some times more, where they overlap to the mean of what they say.
@@ -81,11 +76,11 @@ class ChartFits:
         """
         # Few points will do, the same ones of every chart.
         stride = max(1, len(self.x) // (ENOUGH * len(self.cells)))
-        chosen = [(index % stride == 0).nonzero().squeeze(1) for _, index, _ in self._all()]
-        places = [index[some] for (_, index, _), some in zip(self._all(), chosen, strict=True)]
+        chosen = [(index % stride == 0).nonzero().squeeze(1) for _, index, _ in self._made]
+        places = [index[some] for (_, index, _), some in zip(self._made, chosen, strict=True)]
         fits = [
             replace(fit, codes=fit.codes[some])
-            for (fit, _, _), some in zip(self._all(), chosen, strict=True)
+            for (fit, _, _), some in zip(self._made, chosen, strict=True)
         ]
         count = torch.bincount(torch.cat(places), minlength=len(self.x))
         for _ in range(rounds):
@@ -100,7 +95,7 @@ class ChartFits:
             for fit, place in zip(fits, places, strict=True):
                 both = (count[place] > 1).unsqueeze(1)
                 fit.follow(torch.where(both, total[place] / share[place], fit.decode()))
-        for (whole, index, _), fit in zip(self._all(), fits, strict=True):
+        for (whole, index, _), fit in zip(self._made, fits, strict=True):
             whole.weights = fit.weights
             whole.project(self.x[index])
             whole.settle()
@@ -108,7 +103,7 @@ class ChartFits:
     @property
     def shares(self) -> Tensor:
         """Parts of the points that are the charts' own, (K,)."""
-        own = torch.tensor([float(core.sum()) for _, _, core in self._all()])
+        own = torch.tensor([float(core.sum()) for _, _, core in self._made])
         return own / own.sum()
 
     def whole_weights(self, x: Tensor, principal: Principal) -> list[Tensor]:
@@ -117,7 +112,7 @@ class ChartFits:
         What the principal coordinates leave is another linear function of the same features.
         """
         found = []
-        for fit, index, _ in self._all():
+        for fit, index, _ in self._made:
             weights = principal.restore(fit.weights)
             if principal.basis is not None:
                 rest = x[index] - principal.mean - principal.restore(self.x[index])
@@ -131,13 +126,13 @@ class ChartFits:
         return torch.cat(
             [
                 (x[index] - fit.features() @ own).norm(dim=1)[core]
-                for (fit, index, core), own in zip(self._all(), weights, strict=True)
+                for (fit, index, core), own in zip(self._made, weights, strict=True)
             ]
         )
 
     def stacked(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
         """Arguments of `KernelCharts` for given weights of the charts."""
-        fits = self._all()
+        fits = self._made
         n_bumps = max(len(fit.centers) for fit, _, _ in fits)
         n_codes = min(_CODES, max(int(core.sum()) for _, _, core in fits))
         regions, limits, centers, codes = [], [], [], []
@@ -182,7 +177,10 @@ def _padded(matrices: Sequence[Tensor], size: int) -> Tensor:
 
 
 def fit_cover(covers: Sequence[Cover], nodes: Nodes, x: Tensor, noise: float | None) -> ChartFits:
-    """Fit the cells of covers to points (N, q), split those that leave too much, and make them agree."""
+    """Fit the cells of covers to points (N, q), split those that leave too much, and make them agree.
+
+    The noise is a standard deviation in the units of the points.
+    """
     fits = ChartFits(x, nodes)
     fits.update([cell for cover in covers for cell in cover.cells])
     for _ in range(_SPLITS):

@@ -89,9 +89,9 @@ class KernelFit:
     ridge: float
     error: float
 
-    def features(self, codes: Tensor | None = None) -> Tensor:
-        """Features (N, F), by default of the fit's own codes."""
-        return self._kernel(self.codes if codes is None else codes, 0)
+    def features(self) -> Tensor:
+        """Features (N, F) of the fit's own codes."""
+        return self._features(self.width)(self.codes, 0)
 
     def decode(self) -> Tensor:
         """Points (N, q) of the fit's own codes."""
@@ -100,7 +100,7 @@ class KernelFit:
     def region(self) -> Region:
         """Where the codes are, by the variance of a Gaussian process with narrower bumps."""
         width = self.reach * _NARROW
-        features = KernelFeatures(self.centers.unsqueeze(0), self._tensor(width))
+        features = self._features(width)
         own, _, _ = features.bumps(self.codes, 0)
         centers, _, _ = features.bumps(self.centers, 0)
         eye = torch.eye(len(centers), dtype=own.dtype)
@@ -108,14 +108,6 @@ class KernelFit:
         before, after = _inverse_root(prior), _inverse_root(prior + own.mT @ own / _NOISE)
         variance = 1 - (own @ before).square().sum(1) + (own @ after).square().sum(1)
         return Region(width, before, after, variance)
-
-    def root(self) -> Tensor:
-        """L with phi' L L' phi the leverage of a code, (F, F)."""
-        return self.basis / ((self.size + self.ridge) * len(self.codes)).sqrt()
-
-    def leverage(self) -> Tensor:
-        """Leverages of the fit's own codes, (N,)."""
-        return (self.features() @ self.root()).square().sum(1)
 
     def regress(self, x: Tensor) -> Tensor:
         """Weights (F, n) of the same fit of other values (N, n) at the codes."""
@@ -125,7 +117,7 @@ class KernelFit:
     def project(self, x: Tensor, steps: int = _STEPS) -> None:
         """Move the codes to those of the nearest points of the chart to points (N, q)."""
         for _ in range(steps):
-            slope = self._kernel(self.codes, 1) @ self.weights
+            slope = self._slopes() @ self.weights
             gap = x - self.decode()
             metric = slope @ slope.mT
             floor = _FLATTEST * metric.diagonal(dim1=1, dim2=2).mean(1)
@@ -148,16 +140,16 @@ class KernelFit:
         self.size, self.basis = torch.linalg.eigh(features.mT @ features / len(features))
         self.size.clamp_(min=0)
 
-    def _tensor(self, width: float) -> Tensor:
-        return torch.tensor([width], dtype=self.codes.dtype)
+    def _features(self, width: float) -> KernelFeatures:
+        return KernelFeatures(
+            self.centers.unsqueeze(0), torch.tensor([width], dtype=self.codes.dtype)
+        )
 
-    def _kernel(self, codes: Tensor, order: int) -> Tensor:
-        features = KernelFeatures(self.centers.unsqueeze(0), self._tensor(self.width))
-        if not order:
-            return features(codes, 0)
-        d = codes.shape[1]
-        eye = torch.eye(d, dtype=codes.dtype).unsqueeze(1).expand(d, *codes.shape)
-        return features.jet(codes, 0, eye, ())[1:].transpose(0, 1)
+    def _slopes(self) -> Tensor:
+        """Derivatives (N, d, F) of the features by the codes."""
+        d = self.codes.shape[1]
+        eye = torch.eye(d, dtype=self.codes.dtype).unsqueeze(1).expand(d, *self.codes.shape)
+        return self._features(self.width).jet(self.codes, 0, eye, ())[1:].transpose(0, 1)
 
 
 def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:

@@ -45,6 +45,8 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int) -> Nodes:
     Gonzalez, Theoretical Computer Science 38, 1985 (farthest-point sampling).
     """
     points = np.unique(x, axis=0) if len(x) <= _PER_NODE * count else _means(x, count, seed)
+    if len(points) < 2:
+        return Nodes(points, csr_array((len(points),) * 2), np.zeros(len(points), dtype=int))
     k = min(n_neighbors, len(points) - 1)
     distance, index = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
     usual = np.maximum(distance[:, (k - 1) // 2], 1e-300)

@@ -78,28 +78,42 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If x is not a finite array, or a parameter is out of range.
+            If x is not a finite array of points, has too few that lie together, or a parameter is out
+            of range.
         """
         data = as_tensor(x, "x", allow_empty=False).detach()
+        if data.dim() < 2:
+            raise ValueError(f"x must have shape (N, ...), got {tuple(data.shape)}.")
+        dim, n_features = integer(self.dim, "dim", minimum=1), data[0].numel()
+        if dim > min(max(_NODES), n_features):
+            raise ValueError(
+                f"dim must be at most {max(_NODES)} and the number of features {n_features}, got {dim}."
+            )
+        if self.noise_std is not None:
+            positive(self.noise_std, "noise_std")
         self._take_names(x)
-        dim = integer(self.dim, "dim", minimum=1)
         (seed,) = start_seeds(self.random_state, 1)
         units = Units.of(data)
         flat = units.remove(data, torch.float64).flatten(1)
         principal = Principal.of(flat, seed)
-        fits = self._fits(principal.coordinates(flat), dim, seed)
+        noise = None if self.noise_std is None else float(self.noise_std) / units.scale
+        fits = self._fits(principal.coordinates(flat), dim, noise, seed)
         self.atlas_ = self._atlas(fits, flat, principal, units)
         self.dim_, self.n_charts_ = dim, self.atlas_.n_charts
         self.n_features_in_ = flat.shape[1]
         self.quality_ = self.atlas_.quality(data[:4096])
         return self
 
-    def _fits(self, x: Tensor, dim: int, seed: int) -> ChartFits:
+    def _fits(self, x: Tensor, dim: int, noise: float | None, seed: int) -> ChartFits:
         nodes = make_nodes(x.numpy(), _NODES[dim], _NEIGHBORS[dim], seed)
         share = np.bincount(nodes.component)
         kept = np.flatnonzero(share >= _FEWEST * (dim + 2))
         covers = [Cover(nodes, int(component), dim) for component in kept]
-        noise = None if self.noise_std is None else positive(self.noise_std, "noise_std")
+        if not covers:
+            raise ValueError(
+                f"x must have a part of at least {_FEWEST * (dim + 2)} different points that lie "
+                f"together, got {len(x)} points."
+            )
         return fit_cover(covers, nodes, x, noise)
 
     def _atlas(self, fits: ChartFits, x: Tensor, principal: Principal, units: Units) -> Atlas:

@@ -1,11 +1,15 @@
 """Kernel charts: derivatives, left inverse, domain, draws, against what they are fitted to."""
 
+import math
+
 import pytest
 import torch
 from kernel_examples import disc, disc_charts, graph, wide_charts
 from oracles import draw
 
+import learnedmanifolds as lm
 from learnedmanifolds.charts.jet import functional_jet
+from learnedmanifolds.charts.kernel import KernelFeatures, VarianceDomain
 
 EXAMPLES = {"narrow": disc_charts(), "wide": wide_charts()}
 
@@ -104,3 +108,45 @@ def test_another_dtype_and_a_copy_of_the_state(charts):
     assert single.decode(t.float(), 0).dtype == torch.float32
     # Weights of wide bumps are large and cancel: see the class.
     assert torch.allclose(single.decode(t.float(), 0).double(), charts.decode(t, 0), atol=3e-3)
+
+
+def test_with_a_bump_at_every_datum_the_variance_is_that_of_the_whole_process():
+    """1 - k' (K + s^2 I)^-1 k, the posterior variance of Gaussian process regression."""
+    data, at, width, noise = 0.7 * disc(3, 25), draw(40, 2, low=-1, high=1), 0.3, 0.01
+
+    def kernel(a, b):
+        return torch.exp(-torch.cdist(a, b).square() / (2 * width**2))
+
+    own = kernel(data, data)
+    roots = []
+    for matrix in (own, own + own @ own / noise):
+        roots.append(torch.linalg.cholesky(torch.linalg.inv((matrix + matrix.mT) / 2)))
+    features = KernelFeatures(data.unsqueeze(0), torch.tensor([width], dtype=torch.float64))
+    limit = torch.ones(1, dtype=torch.float64)
+    domain = VarianceDomain(features, *(r.unsqueeze(0) for r in roots), limit, data[:1])
+    cross = kernel(at, data)
+    whole = own + noise * torch.eye(len(data), dtype=torch.float64)
+    expected = 1 - (cross * torch.linalg.solve(whole, cross.mT).mT).sum(1)
+    assert torch.allclose(domain.variance(at, 0), expected, rtol=0, atol=1e-6)
+    assert float(expected.min()) < 0.1 and float(expected.max()) > 0.5
+
+
+def test_nearest_points_beyond_a_curved_border_are_those_of_the_dense_border():
+    charts = EXAMPLES["narrow"]
+    atlas = lm.Atlas(charts, noise_std=1e-3)
+    angle = torch.linspace(0, 2 * math.pi, 20_001, dtype=torch.float64)[:-1]
+    ways = 2 * torch.stack([angle.cos(), angle.sin()], 1)
+    border = []
+    for k in range(2):
+        middle = charts.domain.middle[k].expand_as(ways)
+        border.append(
+            charts.decode(middle + charts.domain.exit(middle, ways, k)[:, None] * ways, k)
+        )
+    turn = draw(60, low=0, high=2 * math.pi)
+    out = 1.5 * torch.stack([turn.cos(), turn.sin(), 0.3 * draw(60, seed=2)], 1)
+    found = atlas.project(out)
+    distance = (found - out).norm(dim=1)
+    known = torch.cdist(out, torch.cat(border)).amin(1)
+    # The dense border is too far by at most its spacing squared.
+    assert float((distance - known).max()) < 1e-6
+    assert float((known - distance).max()) < 1e-3

@@ -104,3 +104,33 @@ def test_many_features_are_fitted_in_few_dimensions():
     off = (atlas.project(x[1::2]) - x[1::2]).norm(dim=1)
     neighbour = torch.cdist(x[1::2], x[::2]).amin(1)
     assert float(off.mean()) < 0.02 * float(neighbour.mean())
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_a_given_noise_is_in_the_units_of_the_data(scale):
+    x = lm.datasets.toy("circle").sample(400, noise=NOISE, seed=0).double()
+    home = KernelAtlas(1, noise_std=NOISE, random_state=0).fit(x)
+    away = KernelAtlas(1, noise_std=scale * NOISE, random_state=0).fit(scale * x)
+    assert away.n_charts_ == home.n_charts_
+    assert away.atlas_.tolerance / scale == pytest.approx(home.atlas_.tolerance, rel=1e-6)
+
+
+X = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("options", "x", "message"),
+    [
+        ({"dim": 4}, torch.randn(100, 6), "dim must be at most 3"),
+        ({"dim": 3}, X[:, :2], "dim must be at most"),
+        ({"dim": 0}, X, "dim"),
+        ({"noise_std": 0.0}, X, "noise_std"),
+        ({}, X[:, 0], "x must have shape"),
+        ({}, X[:4], "x must have a part of at least 6"),
+        ({}, X[:1].expand(50, 3), "x must have a part of at least 6"),
+        ({}, X * torch.nan, "x"),
+    ],
+)
+def test_bad_input(options, x, message):
+    with pytest.raises(ValueError, match=message):
+        KernelAtlas(**options).fit(x)
