@@ -115,14 +115,7 @@ def _descend(manifold: ChartedManifold, chart: Tensor, coords: Tensor, x: Tensor
         return found
     out = (domain.depth(found.coords, chart) < 0).nonzero().squeeze(-1)
     if len(out):
-        k, target = chart[out], x[out]
-        # Borders wind: from where the descent left, and from where it started.
-        ends = [
-            refine_on_border(expand_in(k), domain, k, place[out], target)
-            for place in (found.coords, coords)
-        ]
-        gain = nearer(ends[1].point, ends[0].point, target)
-        second = (gain < 0).unsqueeze(-1)
-        found.coords[out] = torch.where(second, ends[1].coords, ends[0].coords)
-        found.point[out] = torch.where(second, ends[1].point, ends[0].point)
+        k = chart[out]
+        held = refine_on_border(expand_in(k), domain, k, found.coords[out], x[out])
+        found.coords[out], found.point[out] = held
     return found
