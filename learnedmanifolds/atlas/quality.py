@@ -14,6 +14,8 @@ _PROBES = 512
 _FOLD_GAP = 0.5
 # Share of the points that no chart holds that must be side by side to make gaps.
 _PAIRED = 0.25
+# Neighbours among which fewer than this part lie farther out than a point beyond a border.
+_AROUND, _AHEAD = 16, 0.34
 # Distances that are held at a time.
 _AT_ONCE = 2**24
 DEAD_SHARE = 0.1
@@ -50,9 +52,10 @@ class Quality:
         the same domain more than 0.5 away in a coordinate: sheets that the data cannot tell apart.
     in_gaps : float
         Share of the points that are in gaps between charts: no chart holds them, nor the point nearest
-        to them, which is as near as those of the points held are. Outliers of the noise are apart, points
-        in a gap side by side: where less than a quarter of those that no chart holds are so, or a
-        single one, it is 0.
+        to them, which is as near as those of the points held are, and other points are on all sides of
+        them: beyond the border of the manifold there are few. Outliers of the noise are apart, points in
+        a gap side by side: where less than a quarter of those that no chart holds are so, or a single
+        one, it is 0.
     """
 
     n_points: int
@@ -90,7 +93,7 @@ def measure_quality(manifold: ChartedManifold, x: Tensor, responsibilities: Tens
     if not len(x):
         raise ValueError("x must not be empty, got shape (0, ...).")
     parts = [_measure(manifold, part) for part in x.split(4096)]
-    error, depth, holders, gap = (torch.cat(p) for p in zip(*parts, strict=True))
+    error, depth, holders, gap, outward = (torch.cat(p) for p in zip(*parts, strict=True))
     twice = holders >= 2
     share = responsibilities.mean(0)
     condition, folded = _probe_boxes(manifold)
@@ -102,7 +105,7 @@ def measure_quality(manifold: ChartedManifold, x: Tensor, responsibilities: Tens
         reconstruction_error_max=float(error.max()),
         coverage=float((holders >= 1).double().mean()),
         covered_twice=float(twice.double().mean()),
-        in_gaps=_in_gaps(x, holders == 0),
+        in_gaps=_in_gaps(x, holders == 0, _beyond(x, outward)),
         border_depth=float(depth.min()),
         disagreement=float(gaps.median()),
         disagreement_95=float(gaps.double().quantile(0.95)),
@@ -114,7 +117,7 @@ def measure_quality(manifold: ChartedManifold, x: Tensor, responsibilities: Tens
     )
 
 
-def _measure(manifold: ChartedManifold, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _measure(manifold: ChartedManifold, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     coords = manifold.charts.encode(x)
     again = manifold.charts.decode(coords)
     error = (again - x).norm(dim=-1)
@@ -128,15 +131,37 @@ def _measure(manifold: ChartedManifold, x: Tensor) -> tuple[Tensor, Tensor, Tens
         for j in range(k):
             distance = (again[k] - again[j]).norm(dim=-1)
             gap = torch.maximum(gap, torch.where(holds[k] & holds[j], distance, 0.0))
-    return best, deepest, holds.sum(0), gap
+    # Which way points that no domain holds are from the nearest border.
+    outward = torch.zeros_like(x)
+    out = (depth < 0).all(0).nonzero().squeeze(-1)
+    if len(out):
+        border = manifold.charts.decode(manifold.charts.domain.confine(coords[:, out]))
+        near = (border - x[out]).norm(dim=-1).argmin(0)
+        row = torch.arange(len(out), device=x.device)
+        outward[out] = again[near, out] - border[near, row]
+    return best, deepest, holds.sum(0), gap, outward
 
 
-def _in_gaps(x: Tensor, missed: Tensor) -> float:
-    """See `Quality.in_gaps`; of points (N, n), those that no chart holds (N,)."""
+def _beyond(x: Tensor, outward: Tensor) -> Tensor:
+    """Which of points (N, n) have few others farther out, in their directions outward, 0 inside."""
+    found = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    index = (outward != 0).any(-1).nonzero().squeeze(-1)
+    for part in index.split(max(1, _AT_ONCE // len(x))):
+        near = torch.cdist(x[part], x).topk(min(_AROUND, len(x)), largest=False).indices[:, 1:]
+        ahead = ((x[near] - x[part].unsqueeze(1)) * outward[part].unsqueeze(1)).sum(-1) > 0
+        found[part] = ahead.double().mean(-1) < _AHEAD
+    return found
+
+
+def _in_gaps(x: Tensor, missed: Tensor, beyond: Tensor) -> float:
+    """See `Quality.in_gaps`; of points (N, n), which no chart holds, and which are beyond a border."""
     index, held = missed.nonzero().squeeze(-1), (~missed).nonzero().squeeze(-1)
     if len(index) < 2 or not len(held):
         return float(len(index) >= 2)
     usual = _neighbours(x, held[:: max(1, len(held) // _PROBES)])[0].quantile(0.99)
+    index = index[~beyond[index]]
+    if not len(index):
+        return 0.0
     apart, near = _neighbours(x, index)
     paired = int((missed[near] & (apart <= usual)).sum())
     return paired / len(x) if paired >= max(2, _PAIRED * len(index)) else 0.0

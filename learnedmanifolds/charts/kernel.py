@@ -1,4 +1,4 @@
-"""Kernel charts: decoders linear in their weights, trusted where their posterior variance is small."""
+"""Kernel charts: decoders linear in their weights, trusted where there are data."""
 
 from __future__ import annotations
 
@@ -6,192 +6,21 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds.charts.anchored import AnchoredCharts
-from learnedmanifolds.charts.domain import Chart, Domain, Walls
+from learnedmanifolds.charts.domain import Chart
 from learnedmanifolds.charts.jet import Jet, Pairs
+from learnedmanifolds.charts.kernel_features import KernelFeatures, apply
+from learnedmanifolds.charts.level_domain import LevelDomain
 
-# Beyond this coordinate nothing is trusted, whatever the variance: domains are inside the box.
-_EDGE = 0.95
-_PULLS, _HALVINGS = 6, 50
-TREND = 30.0
-"""Factor of the constant and linear features."""
-_AHEAD, _LONGEST = 1e-6, 0.2
-_ROUNDINGS = 4096
 # Depth up to which the latent density falls, and how fast, in nats.
 _SHELL, _FALL = 0.2, 15.0
-
-
-class KernelFeatures:
-    """phi(t) = (a, a t, exp(-|t - c_j|^2 / (2 w^2))), F = 1 + d + m features a chart.
-
-    The factor a makes a ridge that bends little also shrink little.
-
-    Parameters
-    ----------
-    centers : Tensor, shape (K, m, d)
-    width : Tensor, shape (K,)
-        w.
-    """
-
-    def __init__(self, centers: Tensor, width: Tensor) -> None:
-        self.centers, self.width = centers, width
-
-    def _of(self, chart: Chart) -> tuple[Tensor, Tensor]:
-        """Centres (m, d), (K, m, d) or, of each point, (N, m, d), and squared widths."""
-        if chart is None:
-            return self.centers, self.width.square().view(-1, 1, 1)
-        if isinstance(chart, int):
-            return self.centers[chart], self.width[chart].square()
-        return self.centers[chart], self.width[chart].square().unsqueeze(-1)
-
-    def bumps(self, coords: Tensor, chart: Chart) -> tuple[Tensor, Tensor, Tensor]:
-        """Bumps (..., N, m), and the centres and squared widths that they are of."""
-        centers, square = self._of(chart)
-        length = centers.square().sum(-1)
-        length = length if centers.dim() == coords.dim() + 1 else length.unsqueeze(-2)
-        gap = coords.square().sum(-1, keepdim=True) - 2 * _products(coords, centers) + length
-        return torch.exp(gap / (-2 * square)), centers, square
-
-    def __call__(self, coords: Tensor, chart: Chart) -> Tensor:
-        """Features (..., N, F) at coordinates (..., N, d)."""
-        bump, _, _ = self.bumps(coords, chart)
-        return torch.cat([torch.full_like(coords[..., :1], TREND), TREND * coords, bump], -1)
-
-    def jet(self, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs) -> Tensor:
-        """Rows (..., 1 + T + P, N, F): features, first and second derivatives, in closed form."""
-        bump, centers, square = self.bumps(coords, chart)
-        none, flat = torch.zeros_like(coords[..., :1]), torch.zeros_like(coords)
-        rows = [torch.cat([torch.full_like(none, TREND), TREND * coords, bump], -1)]
-        slopes = []
-        for tangent in tangents.unbind(-3):
-            # How the squared distance from each centre grows along the tangent, halved.
-            own = (coords * tangent).sum(-1, keepdim=True)
-            slopes.append(own - _products(tangent, centers))
-            rows.append(torch.cat([none, TREND * tangent, bump * slopes[-1] / -square], -1))
-        for i, j in pairs:
-            product = (tangents.select(-3, i) * tangents.select(-3, j)).sum(-1, keepdim=True)
-            bend = (slopes[i] * slopes[j] / square - product) / square
-            rows.append(torch.cat([none, flat, bump * bend], -1))
-        return torch.stack(rows, -3)
-
-
-def _products(vectors: Tensor, centers: Tensor) -> Tensor:
-    """Products (..., N, m) of vectors (..., N, d) with the centres of their charts."""
-    if centers.dim() == vectors.dim() + 1:
-        return (centers @ vectors.unsqueeze(-1)).squeeze(-1)
-    return vectors @ centers.mT
-
-
-class VarianceDomain(Domain):
-    """Where a Gaussian process has data: its posterior variance is below a limit.
-
-    With bumps k(t) at the centres, C their values at the centres, B at the data, s^2 the variance of the
-    noise and H = C + B' B / s^2, it is 1 - k' C^-1 k + k' H^-1 k, 1 far from all data. The first two
-    terms see where no centre is near, which the last alone, as the leverage of a regression, takes for
-    certain. The depth is what is left of the limit, 1 - variance / limit.
-
-    Parameters
-    ----------
-    features : KernelFeatures
-    prior, root : Tensor, shape (K, m, m)
-        Roots P and L, P P' = C^-1 and L L' = H^-1.
-    limit : Tensor, shape (K,)
-    middle : Tensor, shape (K, d)
-        A point deep in each domain.
-
-    References
-    ----------
-    Rasmussen, Williams, Gaussian Processes for Machine Learning, 2006, equation 8.27.
-    """
-
-    def __init__(
-        self, features: KernelFeatures, prior: Tensor, root: Tensor, limit: Tensor, middle: Tensor
-    ) -> None:
-        self.features, self.limit, self.middle = features, limit, middle
-        self._roots = torch.cat([prior, root], -1)
-        self._sign = torch.ones_like(self._roots[0, 0])
-        self._sign[: prior.shape[-1]] = -1
-
-    def variance(self, coords: Tensor, chart: Chart = None) -> Tensor:
-        """Posterior variance in units of the prior's, (..., N)."""
-        loads = _apply(self.features.bumps(coords, chart)[0], self._roots, chart)
-        return 1 + loads.square() @ self._sign
-
-    def depth(self, coords: Tensor, chart: Chart = None) -> Tensor:
-        """See `Domain.depth`."""
-        limit = self.limit.unsqueeze(-1) if chart is None else self.limit[chart]
-        edge = (1 - coords.abs().amax(-1)) / (1 - _EDGE)
-        return torch.minimum(1 - self.variance(coords, chart) / limit, edge)
-
-    def walls(self, coords: Tensor, chart: Chart, slack: float) -> Walls:
-        """See `Domain.walls`; the variance's level, then the nearer face of every coordinate."""
-        d = coords.shape[-1]
-        eye = torch.eye(d, dtype=coords.dtype, device=coords.device)
-        tangents = eye.unsqueeze(1).expand(-1, *coords.shape)
-        rows = self.features.jet(coords, chart, tangents, ())[..., 1 + d :]
-        loads = _apply(rows, self._roots, chart)
-        slope = 2 * (loads[1:] * loads[:1] @ self._sign).mT
-        size = slope.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(coords.dtype).tiny)
-        side = torch.where(coords < 0, -1.0, 1.0).to(coords)
-        normal = torch.cat([(slope / size).unsqueeze(1), torch.diag_embed(side)], 1)
-        # Variances are rounded as differences of sums of many terms.
-        limit = self.limit[chart] if chart is not None else self.limit
-        near = _ROUNDINGS * torch.finfo(coords.dtype).eps / limit
-        near = near.clamp(min=slack).expand(len(coords)).unsqueeze(-1)
-        high = (1 - (1 + loads[0].square() @ self._sign) / limit).unsqueeze(-1) <= near
-        return Walls(normal, torch.cat([high, coords.abs() >= 1 - near], 1))
-
-    def confine(self, coords: Tensor, chart: Chart = None) -> Tensor:
-        """See `Domain.confine`; along the slope of the variance, and where that fails to the middle."""
-        out = self.depth(coords, chart) < 0
-        if not bool(out.any()):
-            return coords
-        where = out.nonzero(as_tuple=True)
-        index: Chart = where[0] if chart is None else chart
-        if isinstance(chart, Tensor):
-            index = chart[where[0]]
-        outer = coords[where].clamp(-1, 1)
-        inner = self.middle[index].expand_as(outer).clone()
-        found = torch.zeros_like(outer[:, 0], dtype=torch.bool)
-        for _ in range(_PULLS):
-            # A step of Newton's method for the depth, along the normal.
-            depth = self.depth(outer, index)
-            normal = self.walls(outer, index, 0.0).normal[:, 0]
-            ahead = self.depth(outer - _AHEAD * normal, index)
-            rise = (ahead - depth).clamp(min=torch.finfo(depth.dtype).tiny)
-            length = (-depth * _AHEAD / rise).clamp(0, _LONGEST)
-            trial = (outer - length.unsqueeze(-1) * normal).clamp(-1, 1)
-            inside = self.depth(trial, index) >= 0
-            new = (inside & ~found).unsqueeze(-1)
-            inner, found = torch.where(new, trial, inner), found | inside
-            outer = torch.where(found.unsqueeze(-1), outer, trial)
-        # The border between the last point outside and one inside.
-        for _ in range(_HALVINGS):
-            half = (outer + inner) / 2
-            deep = (self.depth(half, index) >= 0).unsqueeze(-1)
-            outer, inner = torch.where(deep, outer, half), torch.where(deep, half, inner)
-        return coords.index_put(where, inner)
-
-
-def _apply(features: Tensor, matrix: Tensor, chart: Chart) -> Tensor:
-    """Products (..., N, R) of features (..., N, F), or (K, ..., N, F), with matrices (K, F, R)."""
-    if chart is None:
-        extra = features.dim() - matrix.dim()
-        return features @ matrix.view(len(matrix), *[1] * extra, *matrix.shape[1:])
-    if isinstance(chart, int):
-        return features @ matrix[chart]
-    out = features.new_empty(*features.shape[:-1], matrix.shape[-1])
-    for k in chart.unique().tolist():
-        index = (chart == k).nonzero().squeeze(-1)
-        out.index_copy_(-2, index, features.index_select(-2, index) @ matrix[k])
-    return out
 
 
 class KernelCharts(AnchoredCharts):
     """Charts x = c + W' phi(t): constant, linear terms and Gaussian bumps, with weights W.
 
-    The mean of a Gaussian process, so the posterior variance says where there are data: the domain is
-    a `VarianceDomain`. Derivatives of every order are closed. The left inverse is the nearest point,
-    looked for in the at most F dimensions that a chart spans.
+    The mean of a Gaussian process. Derivatives of every order are closed. The left inverse is the
+    nearest point, looked for in the at most F dimensions that a chart spans. The domain is a
+    `LevelDomain`.
 
     Parameters
     ----------
@@ -201,13 +30,15 @@ class KernelCharts(AnchoredCharts):
         Of 1, the coordinates, and the bumps.
     centers : Tensor, shape (K, m, d)
         Of the bumps; F = 1 + d + m.
-    width, domain_width : Tensor, shape (K,)
-        Of the bumps, and of those of the domain: a smooth fit is sure of itself across holes.
-    prior, root : Tensor, shape (K, m, m)
-    limit : Tensor, shape (K,)
-        See `VarianceDomain`.
+    width : Tensor, shape (K,)
+        Of the bumps.
+    border_centers : Tensor, shape (K, M, d)
+    border_width : Tensor, shape (K,)
+    border_weights : Tensor, shape (K, 1 + d + M)
+        Of the same kind of features, the depth in the domain.
     codes : Tensor, shape (K, A, d)
-        Coordinates of data: they are what samples are like, and where nearest points are looked for.
+        Coordinates of data in the domain: they are what samples are like, and where nearest points are
+        looked for.
     ambient_shape : tuple of int
 
     References
@@ -219,10 +50,9 @@ class KernelCharts(AnchoredCharts):
     weights: Tensor
     centers: Tensor
     width: Tensor
-    domain_width: Tensor
-    prior: Tensor
-    root: Tensor
-    limit: Tensor
+    border_centers: Tensor
+    border_width: Tensor
+    border_weights: Tensor
     spread: Tensor
     frame: Tensor | None
     core: Tensor
@@ -233,10 +63,9 @@ class KernelCharts(AnchoredCharts):
         weights: Tensor,
         centers: Tensor,
         width: Tensor,
-        domain_width: Tensor,
-        prior: Tensor,
-        root: Tensor,
-        limit: Tensor,
+        border_centers: Tensor,
+        border_width: Tensor,
+        border_weights: Tensor,
         codes: Tensor,
         ambient_shape: tuple[int, ...],
     ) -> None:
@@ -246,10 +75,9 @@ class KernelCharts(AnchoredCharts):
             ("weights", weights),
             ("centers", centers),
             ("width", width),
-            ("domain_width", domain_width),
-            ("prior", prior),
-            ("root", root),
-            ("limit", limit),
+            ("border_centers", border_centers),
+            ("border_width", border_width),
+            ("border_weights", border_weights),
         ):
             self.register_buffer(name, value)
         self._span()
@@ -270,10 +98,10 @@ class KernelCharts(AnchoredCharts):
         self._place_anchors()
 
     @property
-    def domain(self) -> VarianceDomain:
+    def domain(self) -> LevelDomain:
         """See `Charts.domain`."""
-        features = KernelFeatures(self.centers, self.domain_width)
-        return VarianceDomain(features, self.prior, self.root, self.limit, self.anchors[:, 0])
+        features = KernelFeatures(self.border_centers, self.border_width)
+        return LevelDomain(features, self.border_weights, self.anchors)
 
     @property
     def features(self) -> KernelFeatures:
@@ -295,7 +123,7 @@ class KernelCharts(AnchoredCharts):
 
     def decode(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """See `Charts.decode`."""
-        return self.center + _apply(self.features(coords, chart), self.weights, chart)
+        return self.center + apply(self.features(coords, chart), self.weights, chart)
 
     def jet(self, coords: Tensor, chart: int | None, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """See `Charts.jet`; in closed form."""
@@ -309,7 +137,7 @@ class KernelCharts(AnchoredCharts):
     def _jet(
         self, weights: Tensor, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs
     ) -> Jet:
-        rows = _apply(self.features.jet(coords, chart, tangents, pairs), weights, chart)
+        rows = apply(self.features.jet(coords, chart, tangents, pairs), weights, chart)
         n_tangents = tangents.shape[-3]
         value, first, second = rows.split_with_sizes((1, n_tangents, len(pairs)), -3)
         return Jet(value.squeeze(-3), first, second)

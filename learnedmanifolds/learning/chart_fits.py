@@ -10,18 +10,17 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from learnedmanifolds.charts.kernel import TREND
+from learnedmanifolds.charts.kernel_features import TREND
 from learnedmanifolds.learning.cells import Cell, Cover
 from learnedmanifolds.learning.codes import interpolate
 from learnedmanifolds.learning.kernel_fit import ENOUGH, KernelFit, fit_chart
 from learnedmanifolds.learning.nodes import Nodes
 from learnedmanifolds.learning.principal import Principal
+from learnedmanifolds.learning.region import Region
 
 # A chart that leaves more than this times the noise is split, at most so many times over.
 _TOO_MUCH, _SPLITS = 1.5, 4
 _AGREEMENTS = 6
-# Variances that belong to the domain, in units of what nearly all data have at most.
-_SPARE, _MOST_SPARE, _NEARLY_ALL = 1.5, 3.0, 0.995
 _CODES = 512
 # Points of a chart that are farther from it than so many times what nine of ten are are left out.
 _OUTLYING, _USUAL = 6.0, 0.9
@@ -54,9 +53,11 @@ class ChartFits:
         inside = np.flatnonzero(np.isin(self._node, cell.members))
         index = torch.from_numpy(inside)
         own = self.x[index]
-        codes = interpolate(own, self._nodes.points[cell.members], cell.coords)
+        some = own[:: max(1, len(own) // ENOUGH)]
+        codes = interpolate(some, self._nodes.points[cell.members], cell.coords)
         core = torch.from_numpy(np.isin(self._node[inside], cell.core))
         fit = fit_chart(codes, own)
+        fit.project(own)
         gap = (own - fit.decode()).norm(dim=1)
         # Outliers, and points whose codes lead elsewhere, say nothing about where the chart is.
         kept = gap <= _OUTLYING * gap.quantile(_USUAL)
@@ -83,13 +84,12 @@ class ChartFits:
             for (fit, _, _), some in zip(self._made, chosen, strict=True)
         ]
         count = torch.bincount(torch.cat(places), minlength=len(self.x))
+        regions = [Region.of(fit.codes) for fit in fits]
         for _ in range(rounds):
             total, share = torch.zeros_like(self.x), torch.zeros_like(self.x[:, :1])
-            for fit, place in zip(fits, places, strict=True):
+            for fit, place, region in zip(fits, places, regions, strict=True):
                 fit.project(self.x[place], 1)
-                variance = fit.region().variance
-                limit = _SPARE * variance.quantile(_NEARLY_ALL)
-                weight = (1 - variance / limit).clamp(min=1e-3).square().unsqueeze(1)
+                weight = region.depth(fit.codes).clamp(1e-3, 1).square().unsqueeze(1)
                 total.index_add_(0, place, weight * fit.decode())
                 share.index_add_(0, place, weight)
             for fit, place in zip(fits, places, strict=True):
@@ -133,47 +133,31 @@ class ChartFits:
     def stacked(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
         """Arguments of `KernelCharts` for given weights of the charts."""
         fits = self._made
-        n_bumps = max(len(fit.centers) for fit, _, _ in fits)
         n_codes = min(_CODES, max(int(core.sum()) for _, _, core in fits))
-        regions, limits, centers, codes = [], [], [], []
+        regions, codes = [], []
         source = torch.Generator().manual_seed(0)
         for fit, _, core in fits:
-            extra = n_bumps - len(fit.centers)
-            regions.append(fit.region())
-            variance = regions[-1].variance
-            limit = _SPARE * float(variance.quantile(_NEARLY_ALL))
-            limits.append(min(max(limit, 1.01 * float(variance[core].max())), _MOST_SPARE * limit))
-            centers.append(torch.cat([fit.centers, fit.centers[:1].expand(extra, -1)]))
-            own = fit.codes[core]
+            regions.append(Region.of(fit.codes))
+            own = fit.codes[core & (regions[-1].depth(fit.codes) >= 0)]
             pick = torch.randint(len(own), (n_codes,), generator=source)
             if len(own) >= n_codes:
                 pick = torch.randperm(len(own), generator=source)[:n_codes]
-            # The first is where the domain is deepest.
-            pick[0] = int(variance[core].argmin())
             codes.append(own[pick])
-        pad = [n_bumps - len(fit.centers) for fit, _, _ in fits]
+        width = [fit.width for fit, _, _ in fits]
         return {
-            "weights": torch.stack(
-                [
-                    torch.nn.functional.pad(own, (0, 0, 0, extra))
-                    for own, extra in zip(weights, pad, strict=True)
-                ]
-            ),
-            "prior": _padded([region.prior for region in regions], n_bumps),
-            "root": _padded([region.root for region in regions], n_bumps),
-            "limit": torch.tensor(limits, dtype=self.x.dtype),
-            "centers": torch.stack(centers),
-            "width": torch.tensor([fit.width for fit, _, _ in fits], dtype=self.x.dtype),
-            "domain_width": torch.tensor([r.width for r in regions], dtype=self.x.dtype),
+            "weights": _padded(weights),
+            "centers": _padded([fit.centers for fit, _, _ in fits]),
+            "width": torch.tensor(width, dtype=self.x.dtype),
+            "border_weights": _padded([region.weights for region in regions]),
+            "border_centers": _padded([region.centers for region in regions]),
+            "border_width": torch.tensor([r.width for r in regions], dtype=self.x.dtype),
             "codes": torch.stack(codes),
         }
 
 
-def _padded(matrices: Sequence[Tensor], size: int) -> Tensor:
-    """Square matrices, with zeros to one size."""
-    return torch.stack(
-        [torch.nn.functional.pad(m, (0, size - len(m), 0, size - len(m))) for m in matrices]
-    )
+def _padded(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors of several lengths, with zeros to one length."""
+    return torch.nn.utils.rnn.pad_sequence(list(tensors), batch_first=True)
 
 
 def fit_cover(covers: Sequence[Cover], nodes: Nodes, x: Tensor, noise: float | None) -> ChartFits:

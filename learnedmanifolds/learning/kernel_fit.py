@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from learnedmanifolds.charts.kernel import KernelFeatures
+from learnedmanifolds.charts.kernel_features import KernelFeatures
+from learnedmanifolds.learning.farthest import farthest
 
 # Bumps of a chart by its dimension, and points that one needs at least.
 BUMPS = {1: 40, 2: 100, 3: 200}
@@ -29,35 +29,9 @@ _STEPS, _LONGEST = 2, 0.2
 # Codes stay inside the box; while they settle they may leave it by a little.
 _BOUND, _WITHIN = 1.15, 0.93
 _FLATTEST = 1e-6
-# Of the process that tells where there are codes: the width as above, the noise's variance, and what
-# is added to products of bumps.
-_NARROW, _NOISE, _JITTER = 2.0, 1e-2, 1e-6
-# Points farther from their chart than so many times the median are looked for again.
-_LOST = 6.0
-
-
-class Region(NamedTuple):
-    """Where codes are; see `VarianceDomain`.
-
-    Attributes
-    ----------
-    width : float
-        Of the bumps.
-    prior, root : Tensor, shape (m, m)
-    variance : Tensor, shape (N,)
-        At the codes.
-    """
-
-    width: float
-    prior: Tensor
-    root: Tensor
-    variance: Tensor
-
-
-def _inverse_root(matrix: Tensor) -> Tensor:
-    """L with L L' the inverse."""
-    eye = torch.eye(len(matrix), dtype=matrix.dtype)
-    return torch.linalg.solve_triangular(torch.linalg.cholesky(matrix), eye, upper=False).mT
+# Steps of the codes of all points between fits, once few have settled.
+_FOLLOWING = (4, 2, 2)
+_AT_ONCE = 2048
 
 
 @dataclass(eq=False)
@@ -96,18 +70,6 @@ class KernelFit:
     def decode(self) -> Tensor:
         """Points (N, q) of the fit's own codes."""
         return self.features() @ self.weights
-
-    def region(self) -> Region:
-        """Where the codes are, by the variance of a Gaussian process with narrower bumps."""
-        width = self.reach * _NARROW
-        features = self._features(width)
-        own, _, _ = features.bumps(self.codes, 0)
-        centers, _, _ = features.bumps(self.centers, 0)
-        eye = torch.eye(len(centers), dtype=own.dtype)
-        prior = centers + _JITTER * eye
-        before, after = _inverse_root(prior), _inverse_root(prior + own.mT @ own / _NOISE)
-        variance = 1 - (own @ before).square().sum(1) + (own @ after).square().sum(1)
-        return Region(width, before, after, variance)
 
     def regress(self, x: Tensor) -> Tensor:
         """Weights (F, n) of the same fit of other values (N, n) at the codes."""
@@ -153,50 +115,39 @@ class KernelFit:
 
 
 def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
-    """Fit a chart to points (N, q) from rough codes (N, d).
+    """Fit a chart to points (N, q) from rough codes (M, d) of every so-many-th of them.
 
     Fits and projections in turn, the smoothness annealed from strong to what generalised
-    cross-validation chooses: rough codes would stay rough.
+    cross-validation chooses: rough codes would stay rough. The other points follow in the end.
 
     References
     ----------
     Golub, Heath, Wahba, Technometrics 21, 1979 (generalised cross-validation); Smola, Mika, Schoelkopf,
     Williamson, JMLR 1, 2001 (regularised principal manifolds).
     """
+    stride = -(-len(x) // len(codes))
+    some = x[::stride]
     count = min(BUMPS[codes.shape[1]], max(1, len(codes) // _PER_BUMP))
-    stride = max(1, len(x) // ENOUGH)
-    few, some = codes[::stride], x[::stride]
     width, *narrower = WIDTHS[codes.shape[1]]
-    fit = _annealed(few, some, count, width)
+    fit = _annealed(codes, some, count, width)
     for next_width in narrower:
         # Codes follow their fit, so wide bumps, which leave least freedom, stay unless others are
         # clearly better.
         if _ridge(fit.codes, some, count, next_width, _LEAST).error > _BETTER * fit.error:
             break
-        width, fit = next_width, _annealed(few, some, count, next_width)
+        width, fit = next_width, _annealed(codes, some, count, next_width)
     if stride == 1:
         return fit
-    for steps in (2 * _STEPS, _STEPS):
-        fit.codes = codes
+    fit.codes = fit.codes[_nearest(x, some)]
+    for steps in _FOLLOWING:
         fit.project(x, steps)
-        _rescue(fit, x)
-        codes = _inside(fit.codes)
-        fit = _ridge(codes, x, count, width, _LEAST)
+        fit = _ridge(_inside(fit.codes), x, count, width, _LEAST)
     return fit
 
 
-def _rescue(fit: KernelFit, x: Tensor) -> None:
-    """Start again from the codes of their neighbours with points whose codes lead elsewhere."""
-    gap = (x - fit.decode()).norm(dim=1)
-    lost = gap > _LOST * gap.median()
-    if not bool(lost.any()) or bool(lost.all()):
-        return
-    near = torch.cdist(x[lost], x[~lost]).argmin(1)
-    found = replace(fit, codes=fit.codes[~lost][near])
-    found.project(x[lost], 2 * _STEPS)
-    better = (x[lost] - found.decode()).norm(dim=1) < gap[lost]
-    index = lost.nonzero().squeeze(1)[better]
-    fit.codes = fit.codes.index_copy(0, index, found.codes[better])
+def _nearest(x: Tensor, among: Tensor) -> Tensor:
+    """Indices (N,) of the nearest of other points (M, q) to points (N, q)."""
+    return torch.cat([torch.cdist(part, among).argmin(1) for part in x.split(_AT_ONCE)])
 
 
 def _inside(codes: Tensor) -> Tensor:
@@ -205,8 +156,7 @@ def _inside(codes: Tensor) -> Tensor:
 
 def _annealed(codes: Tensor, x: Tensor, count: int, width: float) -> KernelFit:
     for step in range(_ROUNDS):
-        codes = _inside(codes)
-        fit = _ridge(codes, x, count, width, max(_LEAST, _FIRST - _FALL * step))
+        fit = _ridge(_inside(codes), x, count, width, max(_LEAST, _FIRST - _FALL * step))
         if step < _ROUNDS - 1:
             fit.project(x)
             codes = fit.codes
@@ -215,7 +165,7 @@ def _annealed(codes: Tensor, x: Tensor, count: int, width: float) -> KernelFit:
 
 def _ridge(codes: Tensor, x: Tensor, n_bumps: int, width: float, least: float) -> KernelFit:
     """The smoothest fit that is hardly worse than the best."""
-    centers, reach = _farthest(codes, n_bumps)
+    centers, reach = farthest(codes, n_bumps)
     reach = max(reach, 1e-3)
     fit = KernelFit(codes, centers, reach, width * reach, x[:0], x[:0], x[:0], 0.0, 0.0)
     fit.settle()
@@ -233,12 +183,3 @@ def _ridge(codes: Tensor, x: Tensor, n_bumps: int, width: float, least: float) -
             fit.ridge, fit.error = 10.0**power, error
     fit.weights = fit.basis @ (moment / (fit.size + fit.ridge).unsqueeze(1))
     return fit
-
-
-def _farthest(codes: Tensor, count: int) -> tuple[Tensor, float]:
-    """Farthest points of the codes, and the largest distance of a code from them."""
-    pick, gap = [0], torch.cdist(codes, codes[:1]).squeeze(1)
-    while len(pick) < count and float(gap.max()) > 0:
-        pick.append(int(gap.argmax()))
-        gap = torch.minimum(gap, torch.cdist(codes, codes[pick[-1:]]).squeeze(1))
-    return codes[pick], float(gap.max())

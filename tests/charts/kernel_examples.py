@@ -7,22 +7,21 @@ from oracles import draw
 
 from learnedmanifolds.charts.kernel import KernelCharts
 from learnedmanifolds.learning.kernel_fit import fit_chart
+from learnedmanifolds.learning.region import Region
 
 
 def charts_of(codes, points, n_codes=64):
     """Charts fitted to sets of points (N, n) from codes (N, d), one a set."""
     fits = [fit_chart(t, x) for t, x in zip(codes, points, strict=True)]
-    regions = [fit.region() for fit in fits]
-    limits = [1.5 * float(region.variance.quantile(0.995)) for region in regions]
+    regions = [Region.of(fit.codes) for fit in fits]
     return KernelCharts(
         center=torch.zeros_like(points[0][0]),
         weights=torch.stack([fit.weights for fit in fits]),
         centers=torch.stack([fit.centers for fit in fits]),
         width=torch.tensor([fit.width for fit in fits], dtype=torch.float64),
-        domain_width=torch.tensor([r.width for r in regions], dtype=torch.float64),
-        prior=torch.stack([region.prior for region in regions]),
-        root=torch.stack([region.root for region in regions]),
-        limit=torch.tensor(limits, dtype=torch.float64),
+        border_centers=torch.stack([region.centers for region in regions]),
+        border_width=torch.tensor([region.width for region in regions], dtype=torch.float64),
+        border_weights=torch.stack([region.weights for region in regions]),
         codes=torch.stack(
             [fit.codes[fit.codes.norm(dim=1).sort().indices[:n_codes]] for fit in fits]
         ),

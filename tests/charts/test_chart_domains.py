@@ -1,4 +1,4 @@
-"""Domains: depth, walls, exits and ways back in, of boxes and of levels of variance."""
+"""Domains: depth, walls, exits and ways back in, of boxes and of levels of smooth functions."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from learnedmanifolds.charts.domain import Box
 DISC = disc_charts()
 
 
-@pytest.fixture(params=["box", "variance"])
+@pytest.fixture(params=["box", "level"])
 def domain(request):
     return Box() if request.param == "box" else DISC.domain
 
@@ -77,7 +77,7 @@ def test_what_is_inside_stays_and_the_rest_comes_to_the_border_nearby(domain):
     assert bool((depth >= 0).all())
     assert float(depth[~inside].max()) < 1e-6
     # No farther than the way straight to the middle leads.
-    middle = DISC.domain.middle[chart] if domain.curved else torch.zeros_like(t)
+    middle = torch.zeros_like(t)
     straight = t.clone()
     out = ~inside
     part = domain.exit(middle[out], (t - middle)[out], chart[out])
