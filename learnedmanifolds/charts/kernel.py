@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
 import torch
 from torch import Tensor
 
-from learnedmanifolds.charts.anchored import AnchoredCharts
+from learnedmanifolds.charts.anchored import AnchoredCharts, nearest_gaps
 from learnedmanifolds.charts.domain import Chart, Domain, Walls
 from learnedmanifolds.charts.jet import Jet, Pairs
 
@@ -18,12 +22,32 @@ _AHEAD, _LONGEST = 1e-6, 0.2
 _ROUNDINGS = 4096
 # Depth up to which the latent density falls, and how fast, in nats.
 _SHELL, _FALL = 0.2, 15.0
+# Of the tensors that charts are made of, one letter an axis; F = 1 + d + m.
+_SHAPES = {
+    "center": "n",
+    "weights": "KFn",
+    "centers": "Kmd",
+    "width": "K",
+    "domain_width": "K",
+    "prior": "Kmm",
+    "root": "Kmm",
+    "limit": "K",
+    "codes": "KAd",
+}
+_POSITIVE = ("width", "domain_width", "limit")
+# Sizes beyond which derivatives and distances would take far more room than the tensors.
+_MOST = {"d": 16, "A": 4096}
+# Coordinates that codes may have: those of a fit may leave the box by a little.
+_FARTHEST = 1.2
+# Kinds of devices that have no float64.
+_SINGLE = {"mps"}
 
 
 class KernelFeatures:
     """phi(t) = (a, a t, exp(-|t - c_j|^2 / (2 w^2))), F = 1 + d + m features a chart.
 
-    The factor a makes a ridge that bends little also shrink little.
+    The factor a makes a ridge that bends little also shrink little. Features are in the dtype of the
+    centres, whatever that of the coordinates.
 
     Parameters
     ----------
@@ -45,6 +69,7 @@ class KernelFeatures:
 
     def bumps(self, coords: Tensor, chart: Chart) -> tuple[Tensor, Tensor, Tensor]:
         """Bumps (..., N, m), and the centres and squared widths that they are of."""
+        coords = coords.to(self.centers.dtype)
         centers, square = self._of(chart)
         length = centers.square().sum(-1)
         length = length if centers.dim() == coords.dim() + 1 else length.unsqueeze(-2)
@@ -54,11 +79,13 @@ class KernelFeatures:
     def __call__(self, coords: Tensor, chart: Chart) -> Tensor:
         """Features (..., N, F) at coordinates (..., N, d)."""
         bump, _, _ = self.bumps(coords, chart)
+        coords = coords.to(bump)
         return torch.cat([torch.full_like(coords[..., :1], TREND), TREND * coords, bump], -1)
 
     def jet(self, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs) -> Tensor:
         """Rows (..., 1 + T + P, N, F): features, first and second derivatives, in closed form."""
         bump, centers, square = self.bumps(coords, chart)
+        coords, tangents = coords.to(bump), tangents.to(bump)
         none, flat = torch.zeros_like(coords[..., :1]), torch.zeros_like(coords)
         rows = [torch.cat([torch.full_like(none, TREND), TREND * coords, bump], -1)]
         slopes = []
@@ -120,7 +147,7 @@ class VarianceDomain(Domain):
         """See `Domain.depth`."""
         limit = self.limit.unsqueeze(-1) if chart is None else self.limit[chart]
         edge = (1 - coords.abs().amax(-1)) / (1 - _EDGE)
-        return torch.minimum(1 - self.variance(coords, chart) / limit, edge)
+        return torch.minimum((1 - self.variance(coords, chart) / limit).to(edge), edge)
 
     def walls(self, coords: Tensor, chart: Chart, slack: float) -> Walls:
         """See `Domain.walls`; the variance's level, then the nearer face of every coordinate."""
@@ -129,7 +156,7 @@ class VarianceDomain(Domain):
         tangents = eye.unsqueeze(1).expand(-1, *coords.shape)
         rows = self.features.jet(coords, chart, tangents, ())[..., 1 + d :]
         loads = _apply(rows, self._roots, chart)
-        slope = 2 * (loads[1:] * loads[:1] @ self._sign).mT
+        slope = 2 * (loads[1:] * loads[:1] @ self._sign).mT.to(coords)
         size = slope.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(coords.dtype).tiny)
         side = torch.where(coords < 0, -1.0, 1.0).to(coords)
         normal = torch.cat([(slope / size).unsqueeze(1), torch.diag_embed(side)], 1)
@@ -150,7 +177,7 @@ class VarianceDomain(Domain):
         if isinstance(chart, Tensor):
             index = chart[where[0]]
         outer = coords[where].clamp(-1, 1)
-        inner = self.middle[index].expand_as(outer).clone()
+        inner = self.middle[index].to(outer).expand_as(outer).clone()
         found = torch.zeros_like(outer[:, 0], dtype=torch.bool)
         for _ in range(_PULLS):
             # A step of Newton's method for the depth, along the normal.
@@ -186,12 +213,46 @@ def _apply(features: Tensor, matrix: Tensor, chart: Chart) -> Tensor:
     return out
 
 
+def _finest(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type in _SINGLE else torch.float64
+
+
+def _require_fitting(given: Mapping[str, Tensor], ambient_shape: tuple[int, ...]) -> None:
+    """`ValueError` unless the tensors could be those of charts."""
+    sizes = {"n": math.prod(ambient_shape)}
+    for name, value in given.items():
+        axes = _SHAPES[name]
+        for axis, size in zip(axes, value.shape, strict=False):
+            sizes.setdefault(axis, size)
+        if tuple(value.shape) != tuple(sizes.get(axis) for axis in axes) or 0 in value.shape:
+            raise ValueError(
+                f"{name} must have shape ({', '.join(axes)}), with {sizes} of the others, "
+                f"got {tuple(value.shape)}."
+            )
+        if name in _POSITIVE and not bool((value > 0).all()):
+            raise ValueError(f"{name} must be positive, got {value.tolist()[:10]}.")
+    for axis, most in _MOST.items():
+        if sizes[axis] > most:
+            raise ValueError(
+                f"codes must have shape (K, A, d), {axis} at most {most}, got {sizes}."
+            )
+    if sizes["F"] != 1 + sizes["d"] + sizes["m"]:
+        raise ValueError(f"weights must have F = 1 + d + m features, got {sizes}.")
+    far = float(given["codes"].abs().max())
+    if not far <= _FARTHEST:
+        raise ValueError(f"codes must be in the box, at most {_FARTHEST}, got {far:.3g}.")
+
+
 class KernelCharts(AnchoredCharts):
     """Charts x = c + W' phi(t): constant, linear terms and Gaussian bumps, with weights W.
 
     The mean of a Gaussian process, so the posterior variance says where there are data: the domain is
     a `VarianceDomain`. Derivatives of every order are closed. The left inverse is the nearest point,
     looked for in the at most F dimensions that a chart spans.
+
+    Bumps nearly cancel, so tensors are kept and sums are taken in float64, whatever the dtype of points:
+    that of the weights given, changed by ``to``. Devices without float64 (mps) take single precision,
+    which loses up to 1e-7 times the largest weight.
 
     Parameters
     ----------
@@ -210,11 +271,17 @@ class KernelCharts(AnchoredCharts):
         Coordinates of data: they are what samples are like, and where nearest points are looked for.
     ambient_shape : tuple of int
 
+    Raises
+    ------
+    ValueError
+        If shapes do not fit together, or numbers are out of range.
+
     References
     ----------
     Rasmussen, Williams, Gaussian Processes for Machine Learning, 2006, sections 2.2 and 2.7.
     """
 
+    unit: Tensor
     center: Tensor
     weights: Tensor
     centers: Tensor
@@ -240,19 +307,30 @@ class KernelCharts(AnchoredCharts):
         codes: Tensor,
         ambient_shape: tuple[int, ...],
     ) -> None:
-        super().__init__(codes, ambient_shape)
-        for name, value in (
-            ("center", center),
-            ("weights", weights),
-            ("centers", centers),
-            ("width", width),
-            ("domain_width", domain_width),
-            ("prior", prior),
-            ("root", root),
-            ("limit", limit),
-        ):
-            self.register_buffer(name, value)
+        given = {
+            "center": center,
+            "weights": weights,
+            "centers": centers,
+            "width": width,
+            "domain_width": domain_width,
+            "prior": prior,
+            "root": root,
+            "limit": limit,
+            "codes": codes,
+        }
+        _require_fitting(given, ambient_shape)
+        exact = _finest(codes.device)
+        super().__init__(codes.to(exact), ambient_shape)
+        # Of the dtype that points have.
+        self.register_buffer(
+            "unit", torch.ones_like(limit[0], dtype=weights.dtype), persistent=False
+        )
+        for name, value in given.items():
+            if name != "codes":
+                self.register_buffer(name, value.to(exact))
         self._span()
+        if not bool((self.domain.depth(self.anchors[:, :1]) > 0).all()):
+            raise ValueError("limit must leave the first code of each chart in its domain.")
 
     @torch.no_grad()
     def _span(self) -> None:
@@ -262,12 +340,36 @@ class KernelCharts(AnchoredCharts):
             frame, core = torch.linalg.qr(self.weights.mT)
             core = core.mT.contiguous()
         # Of the nearest other code, as an even density would have it.
-        gaps = torch.cdist(self.anchors, self.anchors)
-        near = gaps.topk(min(2, gaps.shape[-1]), largest=False).values[..., -1]
+        near = nearest_gaps(self.anchors, 1)
         self.register_buffer("spread", near.median(-1).values, persistent=False)
         self.register_buffer("frame", frame, persistent=False)
         self.register_buffer("core", core, persistent=False)
-        self._place_anchors()
+        self._place_anchors(_apply(self.features(self.anchors, None), core, None))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move to another device or to points of another dtype."""
+        unit = fn(self.unit)
+        exact = unit.dtype if unit.device.type in _SINGLE else torch.float64
+        super()._apply(lambda tensor: tensor.to(unit.device, exact), recurse)
+        self.unit = unit
+        return self
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """See `Charts.dtype`."""
+        return self.unit.dtype
+
+    def config(self) -> dict[str, object]:
+        """See `Charts.config`; all else is in the tensors."""
+        return {"ambient_shape": list(self.ambient_shape)}
+
+    @classmethod
+    def restored(cls, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Self:
+        """See `Charts.restored`."""
+        given: dict[str, Any] = {
+            "codes" if name == "anchors" else name: value for name, value in state.items()
+        }
+        return cls(**given, **config)
 
     @property
     def domain(self) -> VarianceDomain:
@@ -287,7 +389,7 @@ class KernelCharts(AnchoredCharts):
         own = chart.to(self.anchors.device)
         spread = self.spread[own].double().cpu().unsqueeze(-1)
         coords = self.anchors[own, pick.to(own)].double().cpu() + spread * noise
-        return self.domain.confine(coords.to(self.anchors), own).double().cpu()
+        return self.domain.confine(coords.to(self.unit), own).double().cpu()
 
     def log_latent(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """See `Charts.log_latent`; even inside the domain, falling near its border and beyond."""
@@ -295,16 +397,18 @@ class KernelCharts(AnchoredCharts):
 
     def decode(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """See `Charts.decode`."""
-        return self.center + _apply(self.features(coords, chart), self.weights, chart)
+        return (self.center + _apply(self.features(coords, chart), self.weights, chart)).to(coords)
 
     def jet(self, coords: Tensor, chart: int | None, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """See `Charts.jet`; in closed form."""
         made = self._jet(self.weights, coords, chart, tangents, pairs)
-        return made._replace(value=made.value + self.center)
+        made = made._replace(value=made.value + self.center)
+        return Jet(*(part.to(coords) for part in made))
 
     def local_jet(self, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """See `AnchoredCharts.local_jet`."""
-        return self._jet(self.core, coords, chart, tangents, pairs)
+        made = self._jet(self.core, coords, chart, tangents, pairs)
+        return Jet(*(part.to(coords) for part in made))
 
     def _jet(
         self, weights: Tensor, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs
@@ -315,9 +419,10 @@ class KernelCharts(AnchoredCharts):
         return Jet(value.squeeze(-3), first, second)
 
     def _seen_from(self, x: Tensor, chart: int | None = None) -> Tensor:
-        if self.frame is None:
-            return x - self.center
-        return (x - self.center) @ (self.frame if chart is None else self.frame[chart])
+        seen = x - self.center
+        if self.frame is not None:
+            seen = seen @ (self.frame if chart is None else self.frame[chart])
+        return seen.to(x)
 
     def _distance(self, x: Tensor, seen: Tensor, gap: Tensor) -> Tensor:
         square = (x - self.center).square().sum(-1) - seen.square().sum(-1)
