@@ -21,12 +21,11 @@ _ROWS = 512
 def nearest_gaps(points: Tensor, rank: int) -> Tensor:
     """Distances (K, A) of points (K, A, r) from the nearest others of their chart, of a rank."""
     count = min(1 + rank, points.shape[1])
-    gaps = [
-        torch.cdist(rows, own).topk(count, largest=False).values[:, -1]
-        for own in points
-        for rows in own.split(_ROWS)
-    ]
-    return torch.cat(gaps).view(points.shape[:2])
+    gaps = points.new_empty(points.shape[:2])
+    for own, made in zip(points, gaps, strict=True):
+        for rows, part in zip(own.split(_ROWS), made.split(_ROWS), strict=True):
+            part.copy_(torch.cdist(rows, own).topk(count, largest=False).values[:, -1])
+    return gaps
 
 
 class AnchoredCharts(Charts):

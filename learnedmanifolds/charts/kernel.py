@@ -329,8 +329,13 @@ class KernelCharts(AnchoredCharts):
             if name != "codes":
                 self.register_buffer(name, value.to(exact))
         self._span()
-        if not bool((self.domain.depth(self.anchors[:, :1]) > 0).all()):
-            raise ValueError("limit must leave the first code of each chart in its domain.")
+        domain, first = self.domain, self.anchors[:, :1]
+        least = domain.depth(first).minimum(self.limit.unsqueeze(1) + domain.variance(first))
+        if not bool((least > 0).all()):
+            raise ValueError(
+                "prior, root and limit must leave the first code of each chart in its domain, "
+                f"got depths {domain.depth(first).flatten().tolist()[:10]}."
+            )
 
     @torch.no_grad()
     def _span(self) -> None:

@@ -59,7 +59,8 @@ def test_the_same_bits_come_back(exact, dtype, again, tmp_path):
     assert torch.equal(other.charts.encode(x), atlas.charts.encode(x))
     assert torch.equal(other.sample(50, seed=0), atlas.sample(50, seed=0))
     assert torch.equal(other.responsibilities(x), atlas.responsibilities(x))
-    assert other.quality(x) == atlas.quality(x)
+    # Single charts do not agree or disagree, NaN.
+    assert repr(other.quality(x)) == repr(atlas.quality(x))
 
 
 def test_an_atlas_of_single_precision_is_the_same_manifold(exact):
@@ -144,8 +145,8 @@ def test_ambient_shapes_that_no_atlas_has(exact, shape, tmp_path):
 
 
 SIZES = {
-    "codes": {"A": 4096, "K": 20},
-    "charts": {"K": 2000},
+    "codes": {"A": 4096, "K": 4},
+    "charts": {"K": 150},
     "dimensions": {"d": 400, "n": 400},
     "features": {"n": 300_000},
 }
@@ -159,6 +160,8 @@ def test_small_files_take_little_memory(name, tmp_path):
         f"charts.{key}".replace("codes", "anchors"): 0.1 * torch.ones([size[a] for a in axes])
         for key, axes in kernel._SHAPES.items()
     }
+    # Nothing that is checked stands in the way of what takes room.
+    tensors["charts.limit"] *= 100
     tensors["weights"] = torch.full((size["K"],), 1 / size["K"])
     header = {**ATLASES[2].record().header, "config": f'{{"ambient_shape": [{size["n"]}]}}'}
     path = tmp_path / "a.safetensors"
