@@ -15,7 +15,7 @@ from learnedmanifolds.charts.refine import change, expansion, refine
 BOUND = 1.1
 """Coordinates up to which nearest points are sought."""
 # Points whose distances from all others are held at a time.
-_ROWS = 512
+_ROWS = 128
 
 
 def nearest_gaps(points: Tensor, rank: int) -> Tensor:

@@ -402,32 +402,37 @@ class KernelCharts(AnchoredCharts):
 
     def decode(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """See `Charts.decode`."""
-        return (self.center + _apply(self.features(coords, chart), self.weights, chart)).to(coords)
+        seen = _apply(self.features(coords, chart), self.core, chart).to(coords)
+        return self.center.to(coords) + self._out_of(seen, chart)
 
     def jet(self, coords: Tensor, chart: int | None, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """See `Charts.jet`; in closed form."""
-        made = self._jet(self.weights, coords, chart, tangents, pairs)
-        made = made._replace(value=made.value + self.center)
-        return Jet(*(part.to(coords) for part in made))
+        seen = self.local_jet(coords, chart, tangents, pairs)
+        made = Jet(*(self._out_of(part, chart) for part in seen))
+        return made._replace(value=made.value + self.center.to(coords))
 
     def local_jet(self, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """See `AnchoredCharts.local_jet`."""
-        made = self._jet(self.core, coords, chart, tangents, pairs)
-        return Jet(*(part.to(coords) for part in made))
-
-    def _jet(
-        self, weights: Tensor, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs
-    ) -> Jet:
-        rows = _apply(self.features.jet(coords, chart, tangents, pairs), weights, chart)
+        rows = self.features.jet(coords, chart, tangents, pairs)
+        rows = _apply(rows, self.core, chart).to(coords)
         n_tangents = tangents.shape[-3]
         value, first, second = rows.split_with_sizes((1, n_tangents, len(pairs)), -3)
         return Jet(value.squeeze(-3), first, second)
 
     def _seen_from(self, x: Tensor, chart: int | None = None) -> Tensor:
-        seen = x - self.center
-        if self.frame is not None:
-            seen = seen @ (self.frame if chart is None else self.frame[chart])
-        return seen.to(x)
+        if self.frame is None:
+            return x - self.center.to(x)
+        frame = self.frame if chart is None else self.frame[chart]
+        return (x - self.center.to(x)) @ frame.to(x)
+
+    def _out_of(self, seen: Tensor, chart: int | None) -> Tensor:
+        """Vectors (..., n) of the space, from what is seen of them (..., r)."""
+        if self.frame is None:
+            return seen
+        frame = self.frame if chart is None else self.frame[chart]
+        extra = seen.dim() - frame.dim() if chart is None else 0
+        frame = frame.to(seen).mT
+        return seen @ frame.view(*frame.shape[:-2], *[1] * extra, *frame.shape[-2:])
 
     def _distance(self, x: Tensor, seen: Tensor, gap: Tensor) -> Tensor:
         square = (x - self.center).square().sum(-1) - seen.square().sum(-1)
