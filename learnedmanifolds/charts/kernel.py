@@ -352,9 +352,9 @@ class KernelCharts(AnchoredCharts):
         self._place_anchors(_apply(self.features(self.anchors, None), core, None))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move to another device or to points of another dtype."""
+        """Module's hook of ``to``: another device, or points of another dtype."""
         unit = fn(self.unit)
-        exact = unit.dtype if unit.device.type in _SINGLE else torch.float64
+        exact = _finest(unit.device)
         super()._apply(lambda tensor: tensor.to(unit.device, exact), recurse)
         self.unit = unit
         return self
@@ -392,9 +392,9 @@ class KernelCharts(AnchoredCharts):
         pick = torch.randint(self.anchors.shape[1], chart.shape, generator=generator)
         noise = torch.randn(*chart.shape, self.dim, generator=generator, dtype=torch.float64)
         own = chart.to(self.anchors.device)
-        spread = self.spread[own].double().cpu().unsqueeze(-1)
-        coords = self.anchors[own, pick.to(own)].double().cpu() + spread * noise
-        return self.domain.confine(coords.to(self.unit), own).double().cpu()
+        spread = self.spread[own].cpu().double().unsqueeze(-1)
+        coords = self.anchors[own, pick.to(own)].cpu().double() + spread * noise
+        return self.domain.confine(coords.to(self.unit), own).cpu().double()
 
     def log_latent(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """See `Charts.log_latent`; even inside the domain, falling near its border and beyond."""

@@ -1,6 +1,7 @@
 """Kernel atlases on disk: the same bits back; files whose tensors do not fit together are refused."""
 
 import copy
+import functools
 import pickle
 import resource
 
@@ -14,6 +15,7 @@ from learnedmanifolds.charts import kernel
 from learnedmanifolds.models.kernel_atlas import KernelAtlas
 
 
+@functools.cache
 def kernel_atlas(n_ambient=2):
     """Of an ellipse in a plane of R^n; more dimensions than 42 are more than a chart spans."""
     angle = torch.linspace(0, 6.25, 150, dtype=torch.float64)
