@@ -8,7 +8,6 @@ import itertools
 import json
 import math
 import numbers
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -98,16 +97,14 @@ class Atlas:
     @property
     def dtype(self) -> torch.dtype:
         """Dtype of the parameters; points are computed in it."""
-        return next((tensor.dtype for tensor in self._held()), torch.float64)
+        return self.charts.dtype
 
     @property
     def device(self) -> torch.device:
         """Device of the parameters."""
-        return next((tensor.device for tensor in self._held()), torch.device("cpu"))
-
-    def _held(self) -> Iterator[Tensor]:
-        """Parameters and buffers; a state dict of all of them is slow to make."""
-        return itertools.chain(self.charts.parameters(), self.charts.buffers())
+        # A state dict of all of them is slow to make.
+        held = itertools.chain(self.charts.parameters(), self.charts.buffers())
+        return next((tensor.device for tensor in held), torch.device("cpu"))
 
     @differentiable()
     def to(self, target: torch.dtype | torch.device | str) -> Self:

@@ -14,6 +14,18 @@ from learnedmanifolds.charts.refine import change, expansion, refine
 
 BOUND = 1.1
 """Coordinates up to which nearest points are sought."""
+# Points whose distances from all others are held at a time.
+_ROWS = 128
+
+
+def nearest_gaps(points: Tensor, rank: int) -> Tensor:
+    """Distances (K, A) of points (K, A, r) from the nearest others of their chart, of a rank."""
+    count = min(1 + rank, points.shape[1])
+    gaps = points.new_empty(points.shape[:2])
+    for own, made in zip(points, gaps, strict=True):
+        for rows, part in zip(own.split(_ROWS), made.split(_ROWS), strict=True):
+            part.copy_(torch.cdist(rows, own).topk(count, largest=False).values[:, -1])
+    return gaps
 
 
 class AnchoredCharts(Charts):
@@ -38,15 +50,13 @@ class AnchoredCharts(Charts):
         self.register_buffer("anchors", anchors)
 
     @torch.no_grad()
-    def _place_anchors(self) -> None:
-        """Compute the anchors' points, once the subclass can decode."""
-        points = self._seen_from(self.decode(self.anchors))
-        gaps = torch.cdist(points, points)
-        self.register_buffer("anchor_points", points)
+    def _place_anchors(self, points: Tensor) -> None:
+        """Take the anchors' points (K, A, r), as `_seen_from` sees them."""
+        self.register_buffer("anchor_points", points, persistent=False)
         # A point of a chart is hardly farther from the nearest anchor than anchors are apart, and so
         # for the point nearest to any other.
-        apart = gaps.topk(min(2 * self.dim + 1, gaps.shape[-1]), largest=False).values[..., -1]
-        self.register_buffer("slack", 2 * apart.amax())
+        apart = nearest_gaps(points, 2 * self.dim)
+        self.register_buffer("slack", 2 * apart.amax(), persistent=False)
 
     @abc.abstractmethod
     def local_jet(self, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs = ()) -> Jet:
@@ -63,14 +73,14 @@ class AnchoredCharts(Charts):
         """See `Charts.encode`; differentiable in x."""
         if chart is not None:
             seen = self._seen_from(x, chart)
-            near = torch.cdist(seen.detach(), self.anchor_points[chart]).argmin(-1)
+            near = torch.cdist(seen.detach(), self.anchor_points[chart].to(seen)).argmin(-1)
             index = torch.full((len(x),), chart, device=x.device)
-            return self._nearest(seen, index, self.anchors[chart][near])
+            return self._nearest(seen, index, self.anchors[chart][near].to(seen))
         # One set of points for all charts: those far from a chart need not be sought in it.
         shared = x.dim() == 2
         seen = self._seen_from(x.expand(self.n_charts, *x.shape) if shared else x)
-        gap, near = torch.cdist(seen.detach(), self.anchor_points).min(-1)
-        start = self.anchors.gather(1, near.unsqueeze(-1).expand(-1, -1, self.dim))
+        gap, near = torch.cdist(seen.detach(), self.anchor_points.to(seen)).min(-1)
+        start = self.anchors.to(seen).gather(1, near.unsqueeze(-1).expand(-1, -1, self.dim))
         outward = start / start.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
         coords = BOUND * torch.where(start.abs().amax(-1, keepdim=True) > 0, outward, 1.0)
         asked = torch.ones_like(gap, dtype=torch.bool)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import abc
+import itertools
 import math
+from collections.abc import Mapping
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +46,12 @@ class Charts(nn.Module, abc.ABC):
     def n_ambient(self) -> int:
         """Number n of entries of one data point."""
         return math.prod(self.ambient_shape)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of points, that of the parameters."""
+        held = itertools.chain(self.parameters(), self.buffers())
+        return next((tensor.dtype for tensor in held), torch.float64)
 
     @property
     def domain(self) -> Domain:
@@ -90,3 +99,16 @@ class Charts(nn.Module, abc.ABC):
     def config(self) -> dict[str, object]:
         """Arguments that build this family again; what a saved file holds beside the weights."""
         raise NotImplementedError(f"{type(self).__name__} cannot be saved: it has no config().")
+
+    @classmethod
+    def restored(cls, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Self:
+        """Charts of a `config` and of what was their ``state_dict()``, bit by bit.
+
+        Raises
+        ------
+        RuntimeError, TypeError, ValueError
+            If they do not fit together.
+        """
+        charts = cls(**config)
+        charts.load_state_dict(state, assign=True)
+        return charts

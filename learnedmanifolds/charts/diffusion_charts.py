@@ -43,7 +43,7 @@ class DiffusionCharts(AnchoredCharts):
         self.decoder = decoder
         self._monomials = Monomials(self.dim, degree)
         self.register_buffer("coefficients", coefficients)
-        self._place_anchors()
+        self._place_anchors(self.decode(anchors).detach())
 
     def embed(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """Points p_k(t) of diffusion space, (N, d) -> (N, D), or (K, N, d) -> (K, N, D)."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
 import torch
 from torch import Tensor
 
-from learnedmanifolds.charts.anchored import AnchoredCharts
+from learnedmanifolds.charts.anchored import AnchoredCharts, nearest_gaps
 from learnedmanifolds.charts.domain import Chart
 from learnedmanifolds.charts.jet import Jet, Pairs
 from learnedmanifolds.charts.kernel_features import KernelFeatures, apply
@@ -13,6 +17,57 @@ from learnedmanifolds.charts.level_domain import LevelDomain
 
 # Depth up to which the latent density falls, and how fast, in nats.
 _SHELL, _FALL = 0.2, 15.0
+# Of the tensors that charts are made of, one letter an axis; F = 1 + d + m, G = 1 + d + M.
+_SHAPES = {
+    "center": "n",
+    "weights": "KFn",
+    "centers": "Kmd",
+    "width": "K",
+    "border_centers": "KMd",
+    "border_width": "K",
+    "border_weights": "KG",
+    "codes": "KAd",
+}
+_POSITIVE = ("width", "border_width")
+# Sizes beyond which derivatives and distances would take far more room than the tensors.
+_MOST = {"d": 16, "A": 4096}
+# Coordinates that codes may have: those of a fit may leave the box by a little.
+_FARTHEST = 1.2
+# Kinds of devices that have no float64.
+_SINGLE = {"mps"}
+
+
+def _finest(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type in _SINGLE else torch.float64
+
+
+def _require_fitting(given: Mapping[str, Tensor], ambient_shape: tuple[int, ...]) -> None:
+    """`ValueError` unless the tensors could be those of charts."""
+    sizes = {"n": math.prod(ambient_shape)}
+    for name, value in given.items():
+        axes = _SHAPES[name]
+        for axis, size in zip(axes, value.shape, strict=False):
+            sizes.setdefault(axis, size)
+        if tuple(value.shape) != tuple(sizes.get(axis) for axis in axes) or 0 in value.shape:
+            raise ValueError(
+                f"{name} must have shape ({', '.join(axes)}), with {sizes} of the others, "
+                f"got {tuple(value.shape)}."
+            )
+        if name in _POSITIVE and not bool((value > 0).all()):
+            raise ValueError(f"{name} must be positive, got {value.tolist()[:10]}.")
+    for axis, most in _MOST.items():
+        if sizes[axis] > most:
+            raise ValueError(
+                f"codes must have shape (K, A, d), {axis} at most {most}, got {sizes}."
+            )
+    for features, bumps in ("Fm", "GM"):
+        if sizes[features] != 1 + sizes["d"] + sizes[bumps]:
+            raise ValueError(
+                f"weights must have {features} = 1 + d + {bumps} features, got {sizes}."
+            )
+    far = float(given["codes"].abs().max())
+    if not far <= _FARTHEST:
+        raise ValueError(f"codes must be in the box, at most {_FARTHEST}, got {far:.3g}.")
 
 
 class KernelCharts(AnchoredCharts):
@@ -21,6 +76,10 @@ class KernelCharts(AnchoredCharts):
     The mean of a Gaussian process. Derivatives of every order are closed. The left inverse is the
     nearest point, looked for in the at most F dimensions that a chart spans. The domain is a
     `LevelDomain`.
+
+    Bumps nearly cancel, so tensors are kept and sums are taken in float64, whatever the dtype of points:
+    that of the weights given, changed by ``to``. Devices without float64 (mps) take single precision,
+    which loses up to 1e-7 times the largest weight.
 
     Parameters
     ----------
@@ -41,11 +100,17 @@ class KernelCharts(AnchoredCharts):
         looked for.
     ambient_shape : tuple of int
 
+    Raises
+    ------
+    ValueError
+        If shapes do not fit together, or numbers are out of range.
+
     References
     ----------
     Rasmussen, Williams, Gaussian Processes for Machine Learning, 2006, sections 2.2 and 2.7.
     """
 
+    unit: Tensor
     center: Tensor
     weights: Tensor
     centers: Tensor
@@ -69,18 +134,32 @@ class KernelCharts(AnchoredCharts):
         codes: Tensor,
         ambient_shape: tuple[int, ...],
     ) -> None:
-        super().__init__(codes, ambient_shape)
-        for name, value in (
-            ("center", center),
-            ("weights", weights),
-            ("centers", centers),
-            ("width", width),
-            ("border_centers", border_centers),
-            ("border_width", border_width),
-            ("border_weights", border_weights),
-        ):
-            self.register_buffer(name, value)
+        given = {
+            "center": center,
+            "weights": weights,
+            "centers": centers,
+            "width": width,
+            "border_centers": border_centers,
+            "border_width": border_width,
+            "border_weights": border_weights,
+            "codes": codes,
+        }
+        _require_fitting(given, ambient_shape)
+        exact = _finest(codes.device)
+        super().__init__(codes.to(exact), ambient_shape)
+        # Of the dtype that points have.
+        self.register_buffer(
+            "unit", torch.ones_like(width[0], dtype=weights.dtype), persistent=False
+        )
+        for name, value in given.items():
+            if name != "codes":
+                self.register_buffer(name, value.to(exact))
         self._span()
+        depth = self.domain.depth(self.anchors)
+        if not bool((depth >= 0).all()):
+            raise ValueError(
+                f"codes must be in the domains that the border is of, got depth {float(depth.min()):.3g}."
+            )
 
     @torch.no_grad()
     def _span(self) -> None:
@@ -90,12 +169,36 @@ class KernelCharts(AnchoredCharts):
             frame, core = torch.linalg.qr(self.weights.mT)
             core = core.mT.contiguous()
         # Of the nearest other code, as an even density would have it.
-        gaps = torch.cdist(self.anchors, self.anchors)
-        near = gaps.topk(min(2, gaps.shape[-1]), largest=False).values[..., -1]
+        near = nearest_gaps(self.anchors, 1)
         self.register_buffer("spread", near.median(-1).values, persistent=False)
         self.register_buffer("frame", frame, persistent=False)
         self.register_buffer("core", core, persistent=False)
-        self._place_anchors()
+        self._place_anchors(apply(self.features(self.anchors, None), core, None))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Module's hook of ``to``: another device, or points of another dtype."""
+        unit = fn(self.unit)
+        exact = _finest(unit.device)
+        super()._apply(lambda tensor: tensor.to(unit.device, exact), recurse)
+        self.unit = unit
+        return self
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """See `Charts.dtype`."""
+        return self.unit.dtype
+
+    def config(self) -> dict[str, object]:
+        """See `Charts.config`; all else is in the tensors."""
+        return {"ambient_shape": list(self.ambient_shape)}
+
+    @classmethod
+    def restored(cls, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Self:
+        """See `Charts.restored`."""
+        given: dict[str, Any] = {
+            "codes" if name == "anchors" else name: value for name, value in state.items()
+        }
+        return cls(**given, **config)
 
     @property
     def domain(self) -> LevelDomain:
@@ -113,9 +216,9 @@ class KernelCharts(AnchoredCharts):
         pick = torch.randint(self.anchors.shape[1], chart.shape, generator=generator)
         noise = torch.randn(*chart.shape, self.dim, generator=generator, dtype=torch.float64)
         own = chart.to(self.anchors.device)
-        spread = self.spread[own].double().cpu().unsqueeze(-1)
-        coords = self.anchors[own, pick.to(own)].double().cpu() + spread * noise
-        return self.domain.confine(coords.to(self.anchors), own).double().cpu()
+        spread = self.spread[own].cpu().double().unsqueeze(-1)
+        coords = self.anchors[own, pick.to(own)].cpu().double() + spread * noise
+        return self.domain.confine(coords.to(self.unit), own).cpu().double()
 
     def log_latent(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """See `Charts.log_latent`; even inside the domain, falling near its border and beyond."""
@@ -123,29 +226,37 @@ class KernelCharts(AnchoredCharts):
 
     def decode(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """See `Charts.decode`."""
-        return self.center + apply(self.features(coords, chart), self.weights, chart)
+        seen = apply(self.features(coords, chart), self.core, chart).to(coords)
+        return self.center.to(coords) + self._out_of(seen, chart)
 
     def jet(self, coords: Tensor, chart: int | None, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """See `Charts.jet`; in closed form."""
-        made = self._jet(self.weights, coords, chart, tangents, pairs)
-        return made._replace(value=made.value + self.center)
+        seen = self.local_jet(coords, chart, tangents, pairs)
+        made = Jet(*(self._out_of(part, chart) for part in seen))
+        return made._replace(value=made.value + self.center.to(coords))
 
     def local_jet(self, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """See `AnchoredCharts.local_jet`."""
-        return self._jet(self.core, coords, chart, tangents, pairs)
-
-    def _jet(
-        self, weights: Tensor, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs
-    ) -> Jet:
-        rows = apply(self.features.jet(coords, chart, tangents, pairs), weights, chart)
+        rows = self.features.jet(coords, chart, tangents, pairs)
+        rows = apply(rows, self.core, chart).to(coords)
         n_tangents = tangents.shape[-3]
         value, first, second = rows.split_with_sizes((1, n_tangents, len(pairs)), -3)
         return Jet(value.squeeze(-3), first, second)
 
     def _seen_from(self, x: Tensor, chart: int | None = None) -> Tensor:
         if self.frame is None:
-            return x - self.center
-        return (x - self.center) @ (self.frame if chart is None else self.frame[chart])
+            return x - self.center.to(x)
+        frame = self.frame if chart is None else self.frame[chart]
+        return (x - self.center.to(x)) @ frame.to(x)
+
+    def _out_of(self, seen: Tensor, chart: int | None) -> Tensor:
+        """Vectors (..., n) of the space, from what is seen of them (..., r)."""
+        if self.frame is None:
+            return seen
+        frame = self.frame if chart is None else self.frame[chart]
+        extra = seen.dim() - frame.dim() if chart is None else 0
+        frame = frame.to(seen).mT
+        return seen @ frame.view(*frame.shape[:-2], *[1] * extra, *frame.shape[-2:])
 
     def _distance(self, x: Tensor, seen: Tensor, gap: Tensor) -> Tensor:
         square = (x - self.center).square().sum(-1) - seen.square().sum(-1)

@@ -15,7 +15,8 @@ TREND = 30.0
 class KernelFeatures:
     """phi(t) = (a, a t, exp(-|t - c_j|^2 / (2 w^2))), F = 1 + d + m features a chart.
 
-    The factor a makes a ridge that bends little also shrink little.
+    The factor a makes a ridge that bends little also shrink little. Features are in the dtype of the
+    centres, whatever that of the coordinates.
 
     Parameters
     ----------
@@ -37,6 +38,7 @@ class KernelFeatures:
 
     def bumps(self, coords: Tensor, chart: Chart) -> tuple[Tensor, Tensor, Tensor]:
         """Bumps (..., N, m), and the centres and squared widths that they are of."""
+        coords = coords.to(self.centers.dtype)
         centers, square = self._of(chart)
         length = centers.square().sum(-1)
         length = length if centers.dim() == coords.dim() + 1 else length.unsqueeze(-2)
@@ -46,11 +48,13 @@ class KernelFeatures:
     def __call__(self, coords: Tensor, chart: Chart) -> Tensor:
         """Features (..., N, F) at coordinates (..., N, d)."""
         bump, _, _ = self.bumps(coords, chart)
+        coords = coords.to(bump)
         return torch.cat([torch.full_like(coords[..., :1], TREND), TREND * coords, bump], -1)
 
     def jet(self, coords: Tensor, chart: Chart, tangents: Tensor, pairs: Pairs) -> Tensor:
         """Rows (..., 1 + T + P, N, F): features, first and second derivatives, in closed form."""
         bump, centers, square = self.bumps(coords, chart)
+        coords, tangents = coords.to(bump), tangents.to(bump)
         none, flat = torch.zeros_like(coords[..., :1]), torch.zeros_like(coords)
         rows = [torch.cat([torch.full_like(none, TREND), TREND * coords, bump], -1)]
         slopes = []

@@ -34,14 +34,17 @@ class LevelDomain(Domain):
     def depth(self, coords: Tensor, chart: Chart = None) -> Tensor:
         """See `Domain.depth`."""
         level = apply(self.features(coords, chart), self._weights, chart).squeeze(-1)
-        return torch.minimum(level, (1 - coords.abs().amax(-1)) / (1 - _EDGE))
+        edge = (1 - coords.abs().amax(-1)) / (1 - _EDGE)
+        return torch.minimum(level.to(edge), edge)
 
     def walls(self, coords: Tensor, chart: Chart, slack: float) -> Walls:
         """See `Domain.walls`; the level, then the nearer face of every coordinate."""
         d = coords.shape[-1]
         eye = torch.eye(d, dtype=coords.dtype, device=coords.device)
         tangents = eye.unsqueeze(1).expand(-1, *coords.shape)
-        rows = apply(self.features.jet(coords, chart, tangents, ()), self._weights, chart)
+        rows = apply(self.features.jet(coords, chart, tangents, ()), self._weights, chart).to(
+            coords
+        )
         level, slope = rows[0], -rows[1:].squeeze(-1).mT
         size = slope.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(coords.dtype).tiny)
         side = torch.where(coords < 0, -1.0, 1.0).to(coords)
@@ -83,7 +86,7 @@ class LevelDomain(Domain):
 
     def _inner(self, coords: Tensor, chart: Chart) -> Tensor:
         """The inner points of charts nearest to coordinates (N, d)."""
-        known = self.inner[chart]
+        known = self.inner[chart].to(coords)
         gaps = torch.cdist(coords.detach().unsqueeze(-2), known).squeeze(-2)
         near = gaps.argmin(-1)
         return known[near] if known.dim() == 2 else known[torch.arange(len(near)), near]

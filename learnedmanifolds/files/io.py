@@ -15,9 +15,12 @@ from learnedmanifolds.atlas.atlas import FORMAT, Atlas
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.flow import FlowCharts
 from learnedmanifolds.charts.image import ImageCharts
+from learnedmanifolds.charts.kernel import KernelCharts
 from learnedmanifolds.files.usable import require_usable
 
-FAMILIES: dict[str, type[Charts]] = {"FlowCharts": FlowCharts, "ImageCharts": ImageCharts}
+FAMILIES: dict[str, type[Charts]] = {
+    family.__name__: family for family in (FlowCharts, ImageCharts, KernelCharts)
+}
 """Families of charts that files can hold, by the name that stands in the file."""
 
 
@@ -59,7 +62,9 @@ def _atlas(record: Record) -> Atlas:
             "a newer version of the library may know it."
         )
     for name, tensor in tensors.items():
-        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+        # torch hardly computes with numbers of eight bits.
+        real = tensor.is_floating_point() and tensor.dtype.itemsize > 1
+        if not real or not bool(tensor.isfinite().all()):
             raise ValueError(f"its tensors must hold finite real numbers, got others in {name}.")
     weights = tensors.pop("weights")
     total = float(weights.double().sum())
@@ -69,10 +74,13 @@ def _atlas(record: Record) -> Atlas:
     config = _config(header["config"], family, len(weights), state)
     noise_std, tolerance = (_length(header[name], name) for name in ("noise_std", "tolerance"))
     try:
-        charts = family(**config).to(weights.dtype)
-        charts.load_state_dict(state)
+        charts = family.restored(config, state).to(weights.dtype)
     except (RuntimeError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise ValueError(f"it must hold the weights its header names: {error}") from error
+    if charts.n_charts != len(weights):
+        raise ValueError(
+            f"it must have a weight for each of {charts.n_charts} charts, got {weights}."
+        )
     # Weights are stored normalised in their dtype; they go back bit by bit.
     atlas = Atlas(charts, None, noise_std, tolerance)
     atlas.weights = weights
@@ -88,7 +96,9 @@ def _config(
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its config must be JSON, got {text[:80]!r}.") from error
-    known = inspect.signature(family).parameters
+    # Tensors that a family is made of are in the state.
+    arguments = inspect.signature(family).parameters
+    known = {name: p for name, p in arguments.items() if p.annotation != "Tensor"}
     if not isinstance(config, dict) or not set(config) <= set(known):
         raise ValueError(f"its config must name arguments of {family.__name__}, got {config}.")
     needed = {name for name, p in known.items() if p.default is inspect.Parameter.empty}
@@ -102,7 +112,7 @@ def _config(
         fits = all(isinstance(size, int) and 0 <= size for size in sizes)
         if not sizes or not fits or math.prod(sizes) > bound:
             raise ValueError(f"its {name} must fit its tensors, got {value}.")
-    if config["n_charts"] != n_charts:
+    if config.get("n_charts", n_charts) != n_charts:
         raise ValueError(f"its n_charts must be the number of weights, {n_charts}, got {config}.")
     return {name: tuple(v) if isinstance(v, list) else v for name, v in config.items()}
 

@@ -8,6 +8,8 @@ from learnedmanifolds.atlas.atlas import Atlas
 
 # Points at which each chart is tried, from corner to corner of its box.
 _N_TRIED = 5
+# Points that are tried in all charts, and pairs of a point and a chart that are held at a time.
+_IN_ALL, _PAIRS = 64, 1024
 
 
 def require_usable(atlas: Atlas) -> None:
@@ -20,7 +22,9 @@ def require_usable(atlas: Atlas) -> None:
         points = atlas.charts.decode(line.expand(atlas.n_charts, -1, atlas.dim)).flatten(0, 1)
         finite = bool(points.isfinite().all())
         if finite:
-            shares = atlas.responsibilities(points.unflatten(-1, atlas.ambient_shape))
-            finite = bool(shares.isfinite().all() and atlas.charts.encode(points).isfinite().all())
+            some = points[:: -(-len(points) // _IN_ALL)].unflatten(-1, atlas.ambient_shape)
+            for part in some.split(max(1, _PAIRS // atlas.n_charts)):
+                finite &= bool(atlas.responsibilities(part).isfinite().all())
+                finite &= bool(atlas.charts.encode(part.flatten(1)).isfinite().all())
     if not finite:
         raise ValueError("its charts must decode finite points and encode them, got others.")

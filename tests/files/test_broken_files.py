@@ -8,6 +8,7 @@ import struct
 import pytest
 import torch
 from oracles import random_flow
+from test_kernel_files import kernel_atlas
 from test_published import checkpoint
 
 import learnedmanifolds as lm
@@ -16,6 +17,7 @@ from learnedmanifolds.files import import_published
 
 ATLASES = {
     "flow": lambda: lm.Atlas(random_flow(2, 3), [0.2, 0.5, 0.3], 0.013, 0.07),
+    "kernel": kernel_atlas,
     "image": lambda: lm.Atlas(
         ImageCharts(
             n_charts=2, dim=2, ambient_shape=(1, 8, 8), levels=1, hidden=4, conv_hidden=2, seed=0
