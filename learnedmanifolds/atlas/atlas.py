@@ -10,7 +10,7 @@ import math
 import numbers
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -26,6 +26,9 @@ from learnedmanifolds.charts.anchors import Anchors, is_huge
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, Pairs
 from learnedmanifolds.geometry import LocalGeometry, Located
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMAT = "learnedmanifolds atlas 1"
 """Of saved files."""
@@ -335,6 +338,12 @@ class Atlas:
                 for part in flat.split(4096)
             ]
             return measure_quality(self, flat, torch.cat(shares))
+
+    def plot(self, x: ArrayLike | None = None, *, seed: int | None = 0) -> Figure:
+        """Draw."""
+        from learnedmanifolds.atlas.figures import draw
+
+        return draw(self, None if x is None else self.flat(x), seed)
 
     def save(self, path: str | Path) -> None:
         """Write the atlas as safetensors with a JSON header; beside first, then renamed.
