@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import itertools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,15 +25,16 @@ if TYPE_CHECKING:
 _COLORS = ("#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#5dac6a", "#e76300", "#92dadd", "#a96b59")
 # Inches.
 _WIDTH, _HEIGHT = 5.0, 5.2
-_SAMPLES = 1500
+_SAMPLES, _FEW = 1500, 600
 # Geodesics from one point, points on each, and their length as a share of the manifold's half diagonal.
-_RAYS, _STEPS, _LENGTH = 6, 20, 0.8
+_RAYS, _STEPS, _LENGTH, _MOST = 6, 20, 0.8, 3
 _GEODESIC_TOLERANCE = 1e-3
+_SHARE = 0.03
 _VIEW = (28.0, -58.0)
 # Points, of the longer side of a thumbnail; how many at most.
 _THUMB, _THUMBS = 30.0, 24
 _INK = "0.12"
-_SCALE, _MARGIN = 0.8, 0.6
+_MARGIN = 0.45
 
 
 class View(NamedTuple):
@@ -54,10 +56,14 @@ def view_of(x: Tensor) -> View:
         labels = tuple(f"$x_{i + 1}$" for i in range(n))
         return View(x.new_zeros(n), torch.eye(n, dtype=x.dtype), labels)
     center = x.mean(0)
-    _, sizes, rows = torch.linalg.svd(x - center, full_matrices=False)
+    _, sizes, rows = torch.linalg.svd((x - center)[:_FEW], full_matrices=False)
     share = sizes.square() / sizes.square().sum().clamp(min=torch.finfo(x.dtype).tiny)
     rows = rows[:3] * rows[:3].gather(1, rows[:3].abs().argmax(1, keepdim=True)).sign()
-    labels = tuple(f"principal coordinate {i + 1} ({100 * share[i]:.0f} %)" for i in range(len(rows)))
+    # A third coordinate that shows next to nothing makes a picture harder to read.
+    rows = rows if len(rows) < 3 or share[2] > _SHARE else rows[:2]
+    labels = tuple(
+        f"principal coordinate {i + 1} ({100 * share[i]:.0f} %)" for i in range(len(rows))
+    )
     return View(center, rows.mT.contiguous(), labels)
 
 
@@ -69,9 +75,7 @@ def colors(count: int) -> list[tuple[float, float, float]]:
         return [to_rgb(color) for color in _COLORS[:count]]
     # Steps of the golden ratio keep charts of near numbers apart.
     hues = [(0.58 + k * 0.618034) % 1 for k in range(count)]
-    return [
-        colorsys.hls_to_rgb(hue, (0.5, 0.62, 0.4)[k % 3], 0.6) for k, hue in enumerate(hues)
-    ]
+    return [colorsys.hls_to_rgb(hue, (0.5, 0.62, 0.4)[k % 3], 0.6) for k, hue in enumerate(hues)]
 
 
 class Scene(NamedTuple):
@@ -138,39 +142,55 @@ def draw(atlas: Atlas, x: Tensor | None, seed: int | None) -> Figure:
     front = np.arange(len(flat))
     if scene.is_surface and flat.shape[1] == 3:
         front = np.flatnonzero(_visible(scene, flat, _toward(_VIEW)))
-    middle = flat[front].mean(0)
-    start = front[np.linalg.norm(flat[front] - middle, axis=-1).argmin()]
-    paths = [view(path) for path in _geodesics(atlas, samples, int(start))]
+    start = front[_inmost(flat[front], scene.border)]
+    shot = 1 < atlas.dim <= _MOST
+    paths = (
+        view(_geodesics(atlas, samples, int(start))) if shot else np.zeros((0, 2, flat.shape[1]))
+    )
     figure = new_figure(_WIDTH, _HEIGHT)
     axes = (_space if len(view.labels) == 3 else _plane)(figure, scene, paths, view.labels)
     _legend(figure, atlas, scene, x is not None)
     _title(figure, atlas)
     if is_image(atlas.ambient_shape):
         images = made.unflatten(1, atlas.ambient_shape).cpu().double().numpy()
-        _thumbnails(axes, scene, flat, images, regions.owner(made, samples.chart).cpu().numpy())
+        _thumbnails(
+            axes,
+            scene,
+            flat,
+            images,
+            dot_owner.cpu().numpy()
+            if x is None
+            else regions.owner(made, samples.chart).cpu().numpy(),
+        )
     return figure
 
 
-def _geodesics(atlas: Atlas, samples: Located, start: int) -> list[Tensor]:
-    """Geodesics (T, n) from a sample in several directions, up to a border; none along a curve."""
-    if atlas.dim == 1:
-        return []
+def _inmost(points: np.ndarray, border: np.ndarray) -> int:
+    """The point (N, m) farthest from the border, or nearest to the middle where there is none."""
+    from scipy.spatial.distance import cdist
+
+    if len(border):
+        return int(cdist(points, border.mean(1)).min(1).argmax())
+    return int(cdist(points, points.mean(0, keepdims=True)).argmin())
+
+
+def _geodesics(atlas: Atlas, samples: Located, start: int) -> Tensor:
+    """Geodesics (T, n) from a sample in several directions, up to a border."""
     at = Located(*(part[start : start + 1] for part in samples))
     basis = atlas.geometry(at.coords, at.chart).tangent_basis[0]
     angle = 2 * math.pi * (torch.arange(_RAYS) + 0.2).to(basis) / _RAYS
     ray = torch.outer(angle.cos(), basis[:, 0]) + torch.outer(angle.sin(), basis[:, 1])
-    time = torch.linspace(0, _LENGTH * atlas.half_diagonal, _STEPS).to(basis)
-    vector = (ray.unsqueeze(1) * time.view(1, -1, 1)).flatten(0, 1)
-    starts = Located(at.chart.expand(len(vector)), at.coords.expand(len(vector), -1))
-    ends = InducedMetric(atlas, _GEODESIC_TOLERANCE).exp(starts, vector, stop=True)
-    points = atlas.decode(ends.coords, ends.chart).flatten(1).unflatten(0, (_RAYS, _STEPS))
-    # Long steps may pass over a hole of a domain, behind which the geodesic does not go on.
-    step = points.diff(dim=1).norm(dim=-1)
-    good = (step <= 1.05 * time[1]).cumprod(1).sum(1).tolist()
-    return [path[: 1 + count] for path, count in zip(points, good, strict=True)]
+    metric = InducedMetric(atlas, _GEODESIC_TOLERANCE)
+    vector = _LENGTH * atlas.half_diagonal / _STEPS * ray
+    ends = [Located(at.chart.repeat(_RAYS), at.coords.repeat(_RAYS, 1))]
+    for _ in range(_STEPS):
+        end, carried = metric.parallel_transport(vector.unsqueeze(1), ends[-1], vector, stop=True)
+        ends.append(end)
+        vector = carried[:, 0]
+    return torch.stack([atlas.decode(end.coords, end.chart).flatten(1) for end in ends], 1)
 
 
-def _plane(figure: Figure, scene: Scene, paths: list[np.ndarray], labels: tuple[str, ...]) -> Any:
+def _plane(figure: Figure, scene: Scene, paths: np.ndarray, labels: tuple[str, ...]) -> Any:
     from matplotlib.collections import LineCollection, PolyCollection
 
     axes = figure.add_subplot()
@@ -191,15 +211,21 @@ def _plane(figure: Figure, scene: Scene, paths: list[np.ndarray], labels: tuple[
         axes.add_collection(
             PolyCollection(scene.pieces, facecolors=face, edgecolors=face, linewidths=0.3, zorder=1)
         )
-        axes.scatter(*scene.dots.T, s=2.5, c=0.8 * scene.shades[scene.dot_owner], linewidths=0, zorder=2)
+        axes.scatter(
+            *scene.dots.T, s=2.5, c=0.8 * scene.shades[scene.dot_owner], linewidths=0, zorder=2
+        )
         axes.add_collection(LineCollection(scene.border, colors=_INK, linewidths=1.2, zorder=3))
         axes.add_collection(LineCollection(paths, colors=_INK, linewidths=0.7, zorder=3))
-        axes.plot(*paths[0][0], "o", ms=3, color=_INK, zorder=4)
+        axes.plot(*paths[0, 0], "o", ms=3, color=_INK, zorder=4)
     else:
         width = _widths(scene)
         axes.add_collection(
             LineCollection(
-                scene.pieces, colors=scene.shades[scene.owner], linewidths=width, capstyle="round", zorder=1
+                scene.pieces,
+                colors=scene.shades[scene.owner],
+                linewidths=width,
+                capstyle="round",
+                zorder=1,
             )
         )
         axes.plot(*scene.border[:, 0].T, "o", ms=5, mfc="white", mec=_INK, mew=1, zorder=3)
@@ -215,7 +241,7 @@ def _plane(figure: Figure, scene: Scene, paths: list[np.ndarray], labels: tuple[
     return axes
 
 
-def _space(figure: Figure, scene: Scene, paths: list[np.ndarray], labels: tuple[str, ...]) -> Any:
+def _space(figure: Figure, scene: Scene, paths: np.ndarray, labels: tuple[str, ...]) -> Any:
     from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
     axes = figure.add_subplot(projection="3d", computed_zorder=False, proj_type="ortho")
@@ -225,25 +251,48 @@ def _space(figure: Figure, scene: Scene, paths: list[np.ndarray], labels: tuple[
     low, high = low - 0.03 * (high - low).max(), high + 0.03 * (high - low).max()
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
     toward = _toward(_VIEW)
-    _frame(figure, axes, low, high, toward)
     d = scene.pieces.shape[1] - 1
     if d == 2:
         axes.add_collection3d(
-            Poly3DCollection(scene.pieces, facecolors=_lit(scene, toward), edgecolors=_lit(scene, toward), linewidths=0.3, zorder=1),
+            Poly3DCollection(
+                scene.pieces,
+                facecolors=_lit(scene, toward),
+                edgecolors=_lit(scene, toward),
+                linewidths=0.3,
+                zorder=1,
+            ),
             autolim=False,
         )
         seen = _visible(scene, scene.dots, toward)
-        axes.scatter(*scene.dots[seen].T, s=2, c=0.45 * scene.shades[scene.dot_owner[seen]], linewidths=0, depthshade=False, zorder=3)
-        lines = np.concatenate([np.stack([path[:-1], path[1:]], 1) for path in paths])
+        axes.scatter(
+            *scene.dots[seen].T,
+            s=2,
+            c=0.45 * scene.shades[scene.dot_owner[seen]],
+            linewidths=0,
+            depthshade=False,
+            zorder=3,
+        )
+        lines = np.stack([paths[:, :-1], paths[:, 1:]], 2).reshape(-1, 2, 3)
         for segments, width in ((lines, 0.8), (scene.border, 1.3)):
             seen = _visible(scene, segments.mean(1), toward)
-            for part, style in ((segments[seen], {"alpha": 1, "linewidths": width}), (segments[~seen], {"alpha": 0.25, "linewidths": 0.6 * width})):
+            for part, style in (
+                (segments[seen], {"alpha": 1, "linewidths": width}),
+                (segments[~seen], {"alpha": 0.25, "linewidths": 0.6 * width}),
+            ):
                 if len(part):
-                    axes.add_collection3d(Line3DCollection(part, colors=_INK, zorder=4, **style), autolim=False)
-        axes.scatter(*paths[0][0], s=10, color=_INK, depthshade=False, zorder=5)
+                    axes.add_collection3d(
+                        Line3DCollection(part, colors=_INK, zorder=4, **style), autolim=False
+                    )
+        axes.scatter(*paths[0, 0], s=10, color=_INK, depthshade=False, zorder=5)
     elif d == 1:
         axes.add_collection3d(
-            Line3DCollection(scene.pieces, colors=scene.shades[scene.owner], linewidths=_widths(scene), capstyle="round", zorder=2),
+            Line3DCollection(
+                scene.pieces,
+                colors=scene.shades[scene.owner],
+                linewidths=_widths(scene),
+                capstyle="round",
+                zorder=2,
+            ),
             autolim=False,
         )
         axes.plot(*scene.border[:, 0].T, "o", ms=5, mfc="white", mec=_INK, mew=1, zorder=3)
@@ -255,27 +304,41 @@ def _space(figure: Figure, scene: Scene, paths: list[np.ndarray], labels: tuple[
         axis.line.set(color="0.4", linewidth=LINE)
         axis.set_label_text(label, fontsize=TITLE)
         axis.labelpad = -6
-        axis.set_tick_params(labelsize=SMALL, pad=-3, width=LINE)
+        axis.set_tick_params(labelsize=SMALL, pad=-2, width=LINE)
         axis.set_major_locator(_ticks())
     axes.grid(False)
+    _frame(figure, axes, low, high, 0.3, 0.3 + 0.15 * (len(scene.shades) // 10))
     return axes
 
 
-def _frame(figure: Figure, axes: Any, low: np.ndarray, high: np.ndarray, toward: np.ndarray) -> None:
-    """Make a box of space fill the width of the figure, and the figure as high as that is."""
-    size = high - low
-    axes.set_box_aspect(size)
-    right = np.cross([0, 0, 1.0], toward)
-    right /= np.linalg.norm(right)
-    # matplotlib draws a box of size v as 1.9 v / |v| in a square with sides of about 2 at zoom 1.
-    across, along = (np.abs(v) @ size / np.linalg.norm(size) for v in (right, np.cross(toward, right)))
-    zoom = 0.9 / across
-    axes.set_box_aspect(size, zoom=zoom)
-    height = along * zoom * _SCALE * _WIDTH + 2 * _MARGIN
+def _frame(
+    figure: Figure, axes: Any, low: np.ndarray, high: np.ndarray, title: float, legend: float
+) -> None:
+    """Make a box of space fill the width of the figure, and the figure as high as it needs."""
+    from mpl_toolkits.mplot3d.proj3d import proj_transform
+
     figure.set_layout_engine("none")
-    figure.set_size_inches(_WIDTH, height)
-    axes.set_position([0, 0.5 - 0.5 * _WIDTH / height, 1, _WIDTH / height])
+    figure.set_size_inches(_WIDTH, _WIDTH)
     axes.patch.set_visible(False)
+    axes.set_position([0, 0, 1, 1])
+    corners = np.array(list(itertools.product(*zip(low, high, strict=True))))
+    zoom = 1.0
+    for _ in range(2):
+        axes.set_box_aspect(high - low, zoom=zoom)
+        figure.draw_without_rendering()
+        seen = axes.transData.transform(
+            np.stack(proj_transform(*corners.T, axes.get_proj())[:2], -1)
+        )
+        seen = seen / figure.dpi
+        zoom *= (_WIDTH - 2 * _MARGIN) / np.ptp(seen[:, 0])
+    boxes = [axis.get_tightbbox() for axis in (axes.xaxis, axes.yaxis, axes.zaxis)]
+    edges = np.array([box.extents for box in boxes]) / figure.dpi
+    left, bottom = np.minimum(edges[:, :2].min(0), seen.min(0))
+    right, top = np.maximum(edges[:, 2:].max(0), seen.max(0))
+    width, height = right - left + 0.1, top - bottom + title + legend
+    figure.set_size_inches(width, height)
+    x, y = (0.05 - left) / width, (legend - bottom) / height
+    axes.set_position([x, y, _WIDTH / width, _WIDTH / height])
 
 
 def _ticks() -> Any:
@@ -314,7 +377,9 @@ def _visible(scene: Scene, points: np.ndarray, toward: np.ndarray) -> np.ndarray
     size = np.median(np.linalg.norm(scene.pieces[:, 1] - scene.pieces[:, 0], axis=-1))
     near = cKDTree(middle @ screen).query_ball_point(points @ screen, 0.6 * size)
     depth, own = middle @ toward, points @ toward
-    return np.array([not len(i) or depth[i].max() < z + 3 * size for i, z in zip(near, own)], bool)
+    return np.array(
+        [not len(i) or depth[i].max() < z + 3 * size for i, z in zip(near, own, strict=True)], bool
+    )
 
 
 def _widths(scene: Scene) -> np.ndarray:
@@ -333,7 +398,7 @@ def _widths(scene: Scene) -> np.ndarray:
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
-    """Whether points of a shape are pictures: (H, W), (1, H, W) or (3, H, W), of 8 pixels a side or more."""
+    """Whether points of a shape are pictures: (H, W), (1, H, W), (3, H, W), of 8 pixels a side or more."""
     return len(shape) in (2, 3) and min(shape[-2:]) >= 8 and shape[:-2] in ((), (1,), (3,))
 
 
@@ -357,7 +422,9 @@ def _thumbnails(
     zoom = _THUMB / max(height, width)
     size = np.array([width, height]) * zoom + 3
     box = figure.bbox.bounds[2:] if where is None else np.array(figure.get_size_inches()) * 72
-    for i, center in _places(screen, size, box, beside=not scene.is_surface and len(scene.pieces) > 0):
+    for i, center in _places(
+        screen, size, box, beside=not scene.is_surface and len(scene.pieces) > 0
+    ):
         picture = images[i, ..., 0] if images.shape[-1] == 1 else images[i]
         art = OffsetImage(picture, zoom=zoom, cmap=grey(), interpolation="nearest", clim=(0, 1))
         axes.add_artist(
@@ -368,7 +435,13 @@ def _thumbnails(
                 boxcoords="offset points",
                 pad=0.1,
                 bboxprops={"edgecolor": scene.shades[owner[i]], "linewidth": 1.2},
-                arrowprops={"arrowstyle": "-", "color": "0.3", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0},
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": "0.3",
+                    "linewidth": 0.6,
+                    "shrinkA": 0,
+                    "shrinkB": 0,
+                },
                 zorder=6,
             )
         ).set_in_layout(False)
@@ -384,7 +457,7 @@ def _places(
     shifts = np.concatenate([r * ring for r in (0.85, 1.1, 1.4)]) if beside else np.zeros((1, 2))
     placed: list[tuple[int, np.ndarray]] = []
     for i in order:
-        best, least = None, 2.0 if beside else np.inf
+        best, least = None, 0.3 if beside else np.inf
         for shift in shifts:
             center = screen[i] + shift
             if (center - size / 2 < 4).any() or (center + size / 2 > page - 4).any():
@@ -420,7 +493,11 @@ def _legend(figure: Figure, atlas: Atlas, scene: Scene, given: bool) -> None:
         for k, c in enumerate(scene.shades)
     ]
     if atlas.dim > 1:
-        handles.append(Line2D([], [], color="0.3", lw=0, marker=".", ms=3, label="data" if given else "samples"))
+        handles.append(
+            Line2D(
+                [], [], color="0.3", lw=0, marker=".", ms=3, label="data" if given else "samples"
+            )
+        )
         handles.append(Line2D([], [], color=_INK, lw=0.8, label="geodesics"))
     if len(scene.border):
         handles.append(Line2D([], [], color=_INK, lw=1.4, label="border"))

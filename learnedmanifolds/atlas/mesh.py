@@ -1,4 +1,4 @@
-"""Meshes of an atlas: a part of the manifold in every chart, cut where others take over and where all end."""
+"""Meshes of an atlas: a part in every chart, cut where others take over and where the manifold ends."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _OUT = 1e-3
 # Vertices of all charts' grids together, and the least along a side.
 _VERTICES = {1: 1200, 2: 5000}
 _LEAST = {1: 100, 2: 16}
-# Of boxes around charts, a share of their diagonal.
-_ROOM = 0.05
-# By how much more than its region a chart is drawn, a share of its extent.
-_MORE = 0.004
+# By how much more than its region a chart is drawn, a share of the longest edge: where three charts
+# meet straight cuts leave gaps.
+_MORE = 0.05
 # Points all over a box of more dimensions.
 _FEW = 1024
 # Rays to the border, where there is no mesh.
@@ -64,9 +63,10 @@ def _piece(regions: Regions, chart: int, grid: Tensor, side: int) -> tuple[Tenso
     used, cells = cells.unique(return_inverse=True)
     t, depth = grid[used], depth[used]
     vertex = atlas.charts.decode(t, chart)
-    # Where three charts meet, straight cuts leave gaps, but for a little more of each.
-    span = (vertex.amax(0) - vertex.amin(0)).norm() if len(vertex) else 0.0
-    lead = regions.lead(vertex, chart) + _MORE * span
+    # No cut is farther from a vertex than the longest edge.
+    edge = vertex[cells] - vertex[cells.roll(1, -1)]
+    reach = float(edge.norm(dim=-1).max()) if len(cells) else 0.0
+    lead = regions.lead(vertex, chart, reach) + _MORE * reach
     corners, ends = _cut(cells, torch.minimum(depth, lead) >= 0, d)
 
     # Each corner is on an edge (i, j): the vertex i itself, or where the piece ends between them.
@@ -153,48 +153,40 @@ class Regions:
 
     def __init__(self, atlas: Atlas, grid: Tensor) -> None:
         self.atlas = atlas
-        middles, boxes = [], []
+        middles = []
         for k in range(atlas.n_charts):
             own = grid[atlas.charts.domain.depth(grid, k) >= 0]
             # A domain may be smaller than the grid's gaps.
-            point = atlas.charts.decode(own if len(own) else grid, k)
-            low, high = point.amin(0), point.amax(0)
-            room = atlas.tolerance + _ROOM * (high - low).norm()
-            middles.append(point.mean(0))
-            boxes.append(torch.stack([low - room, high + room]))
-        self.middle, self.box = torch.stack(middles), torch.stack(boxes)
+            middles.append(atlas.charts.decode(own if len(own) else grid, k).mean(0))
+        self.middle = torch.stack(middles)
 
-    def lead(self, point: Tensor, chart: int) -> Tensor:
-        """Distance (N,) to where another chart that holds the points (N, n) takes over, or infinity."""
+    def lead(self, point: Tensor, chart: int, reach: float) -> Tensor:
+        """Distances (N,) to where another chart holding the points takes over, infinite beyond reach."""
         best = point.new_full((len(point),), torch.inf)
+        own = (point - self.middle[chart]).square().sum(-1)
         for k in range(self.atlas.n_charts):
-            index = self._candidates(point, k)
-            if k == chart or not len(index):
-                continue
-            near = point[index]
-            apart = (self.middle[k] - self.middle[chart]).norm().clamp(min=1e-12)
-            gap = (near - self.middle[k]).square().sum(-1)
-            gap = (gap - (near - self.middle[chart]).square().sum(-1)) / (2 * apart)
-            best[index] = torch.minimum(best[index], torch.where(self._holds(near, k), gap, torch.inf))
+            apart = (self.middle[k] - self.middle[chart]).norm()
+            gap = ((point - self.middle[k]).square().sum(-1) - own) / (2 * apart)
+            index = (gap <= reach).nonzero().squeeze(-1)
+            if k != chart and len(index):
+                index = index[self._holds(point[index], k)]
+                best[index] = torch.minimum(best[index], gap[index])
         return best
 
     def owner(self, point: Tensor, chart: Tensor) -> Tensor:
         """The chart (N,) that each of points (N, n) is drawn in, the given one where none holds it."""
-        least = point.new_full((len(point),), torch.inf)
         owner = chart.clone()
-        for k in range(self.atlas.n_charts):
-            index = self._candidates(point, k)
-            if not len(index):
-                continue
-            near = point[index]
-            gap = (near - self.middle[k]).norm(dim=-1)
-            index = index[self._holds(near, k) & (gap < least[index])]
-            owner[index], least[index] = k, (point[index] - self.middle[k]).norm(dim=-1)
+        order = torch.cdist(point, self.middle).argsort(-1)
+        left = torch.arange(len(point), device=point.device)
+        for rank in range(self.atlas.n_charts if self.atlas.n_charts > 1 else 0):
+            missed = []
+            for k in order[left, rank].unique().tolist():
+                index = left[order[left, rank] == k]
+                held = self._holds(point[index], k)
+                owner[index[held]] = k
+                missed.append(index[~held])
+            left = torch.cat(missed) if missed else left[:0]
         return owner
-
-    def _candidates(self, point: Tensor, chart: int) -> Tensor:
-        low, high = self.box[chart]
-        return ((point >= low) & (point <= high)).all(-1).nonzero().squeeze(-1)
 
     def _holds(self, point: Tensor, chart: int) -> Tensor:
         charts = self.atlas.charts
