@@ -41,21 +41,21 @@ class Mesh(NamedTuple):
     border: Tensor
 
 
-def mesh(regions: Regions, grid: Tensor, side: int) -> Mesh:
+def mesh(regions: Regions) -> Mesh:
     """The manifold as simplices, for d > 2 its border alone, as random points."""
     atlas = regions.atlas
     if atlas.dim > 2:
         empty = torch.zeros(0, dtype=torch.int64)
         corners = torch.zeros(0, atlas.dim + 1, atlas.charts.n_ambient, dtype=torch.float64)
         return Mesh(corners, empty, _random_border(atlas))
-    parts = [_piece(regions, k, grid, side) for k in range(atlas.n_charts)]
+    parts = [_piece(regions, k) for k in range(atlas.n_charts)]
     chart = torch.cat([torch.full((len(own),), k) for k, (own, _) in enumerate(parts)])
     return Mesh(torch.cat([own for own, _ in parts]), chart, torch.cat([end for _, end in parts]))
 
 
-def _piece(regions: Regions, chart: int, grid: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def _piece(regions: Regions, chart: int) -> tuple[Tensor, Tensor]:
     """What is drawn in one chart, (M, d + 1, n), and the border there, (B, d, n)."""
-    atlas = regions.atlas
+    atlas, grid, side = regions.atlas, regions.grid, regions.side
     d, domain = atlas.dim, atlas.charts.domain
     cells = _cells(side, d).to(atlas.device)
     depth = domain.depth(grid, chart)
@@ -147,46 +147,54 @@ class Regions:
     Parameters
     ----------
     atlas : Atlas
+
+    Attributes
+    ----------
     grid : Tensor, shape (G, d)
-        All over the box.
+        All over the box; regular up to d = 2.
+    side : int
+        Its points a side.
     """
 
-    def __init__(self, atlas: Atlas, grid: Tensor) -> None:
+    def __init__(self, atlas: Atlas) -> None:
         self.atlas = atlas
+        self.grid, self.side = _grid(atlas)
         middles = []
         for k in range(atlas.n_charts):
-            own = grid[atlas.charts.domain.depth(grid, k) >= 0]
+            own = self.grid[atlas.charts.domain.depth(self.grid, k) >= 0]
             # A domain may be smaller than the grid's gaps.
-            middles.append(atlas.charts.decode(own if len(own) else grid, k).mean(0))
+            middles.append(atlas.charts.decode(own if len(own) else self.grid, k).mean(0))
         self.middle = torch.stack(middles)
 
     def lead(self, point: Tensor, chart: int, reach: float) -> Tensor:
         """Distances (N,) to where another chart holding the points takes over, infinite beyond reach."""
-        best = point.new_full((len(point),), torch.inf)
-        own = (point - self.middle[chart]).square().sum(-1)
-        for k in range(self.atlas.n_charts):
-            apart = (self.middle[k] - self.middle[chart]).norm()
-            gap = ((point - self.middle[k]).square().sum(-1) - own) / (2 * apart)
-            index = (gap <= reach).nonzero().squeeze(-1)
-            if k != chart and len(index):
-                index = index[self._holds(point[index], k)]
-                best[index] = torch.minimum(best[index], gap[index])
-        return best
+        gap = torch.cdist(point, self.middle).square()
+        apart = (self.middle - self.middle[chart]).norm(dim=-1).clamp(min=1e-12)
+        gap = (gap - gap[:, chart : chart + 1]) / (2 * apart)
+        gap[gap > reach] = torch.inf
+        gap[:, chart] = torch.inf
+        return self._first(point, gap)[1]
 
     def owner(self, point: Tensor, chart: Tensor) -> Tensor:
         """The chart (N,) that each of points (N, n) is drawn in, the given one where none holds it."""
-        owner = chart.clone()
-        order = torch.cdist(point, self.middle).argsort(-1)
+        if self.atlas.n_charts == 1:
+            return chart
+        owner, gap = self._first(point, torch.cdist(point, self.middle))
+        return torch.where(gap.isinf(), chart, owner)
+
+    def _first(self, point: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the charts that hold each point the one with the least finite gap (N, K), and that gap."""
+        gaps, order = gap.sort(-1)
+        owner, least = order[:, 0].clone(), torch.full_like(gaps[:, 0], torch.inf)
         left = torch.arange(len(point), device=point.device)
-        for rank in range(self.atlas.n_charts if self.atlas.n_charts > 1 else 0):
-            missed = []
+        for rank in range(self.atlas.n_charts):
+            left = left[gaps[left, rank].isfinite()]
             for k in order[left, rank].unique().tolist():
                 index = left[order[left, rank] == k]
-                held = self._holds(point[index], k)
-                owner[index[held]] = k
-                missed.append(index[~held])
-            left = torch.cat(missed) if missed else left[:0]
-        return owner
+                index = index[self._holds(point[index], k)]
+                owner[index], least[index] = k, gaps[index, rank]
+            left = left[least[left].isinf()]
+        return owner, least
 
     def _holds(self, point: Tensor, chart: int) -> Tensor:
         charts = self.atlas.charts
@@ -195,7 +203,7 @@ class Regions:
         return (error <= self.atlas.tolerance) & (charts.domain.depth(coords, chart) >= 0)
 
 
-def grid_of(atlas: Atlas) -> tuple[Tensor, int]:
+def _grid(atlas: Atlas) -> tuple[Tensor, int]:
     """A grid (G, d) over a box, a little beyond it, fine for few charts, and its points a side."""
     d = min(atlas.dim, 2)
     side = max(_LEAST[d], round((_VERTICES[d] / atlas.n_charts) ** (1 / d)))
