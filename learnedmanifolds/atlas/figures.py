@@ -14,7 +14,7 @@ from torch import Tensor
 from learnedmanifolds._check import generator
 from learnedmanifolds._panels import LINE, SMALL, TITLE, new_figure
 from learnedmanifolds.atlas.mesh import Regions, mesh
-from learnedmanifolds.atlas.thumbnails import add_thumbnails, is_image
+from learnedmanifolds.atlas.thumbnails import add_thumbnails, is_image, on_page
 from learnedmanifolds.geometry import InducedMetric, Located
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ _COLUMNS, _MOST_IN_LEGEND = 10, 20
 # Degrees above the first two axes, and around the third.
 _VIEW = (28.0, -58.0)
 _SAMPLES = 1500
-# Samples that principal coordinates are of, and the share of the variance below which a third is left out.
+# Samples that principal coordinates are of, and the least share of variance of a third one.
 _FEW, _SHARE = 600, 0.03
 # Geodesics: how many, points on each, length as a share of the manifold's half diagonal, dimensions.
 _RAYS, _STEPS, _LENGTH, _DIMENSIONS = 6, 20, 0.8, (2, 3)
 _GEODESIC_TOLERANCE = 1e-3
-# Points, of a curve: its mean width, the least and the largest; what counts as near, a share of its length.
+# Points: mean, least and largest width of a curve. What is near, a share of its length.
 _WIDTHS, _NEAR = (3.0, 0.8, 9.0), 0.03
 
 
@@ -97,7 +97,7 @@ class Scene(NamedTuple):
         The chart of each.
     widths : ndarray, shape (M,)
         Of the pieces of a curve, points.
-    border : ndarray, shape (B, d, m), or (B, 1, m) for d > 2
+    border : ndarray, shape (B, d, m), or points (B, 1, m) on it for d = 3
     dots : ndarray, shape (N, m)
         Samples, or data.
     dot_owner : ndarray, shape (N,)
@@ -208,9 +208,12 @@ def _inmost(scene: Scene, points: np.ndarray) -> int:
 def _widths(pieces: Tensor, dots: Tensor) -> np.ndarray:
     """Widths (M,) of the segments (M, 2, n) of a curve, points, as the density of dots along it."""
     middle, length = pieces.mean(1), (pieces[:, 1] - pieces[:, 0]).norm(dim=-1)
-    near = _NEAR * length.sum()
-    count = (torch.cdist(middle, dots) < near).double().mean(1)
-    room = ((torch.cdist(middle, middle) < near).double() @ length) / length.sum()
+    total = length.sum()
+
+    def near(points: Tensor) -> Tensor:
+        return torch.exp(-0.5 * (torch.cdist(middle, points) / (_NEAR * total)).square())
+
+    count, room = near(dots).mean(1), near(middle) @ length / total
     mean, least, largest = _WIDTHS
     return np.asarray((mean * count / room).clamp(least, largest))
 
@@ -219,23 +222,24 @@ def _plane(figure: Figure, scene: Scene) -> Any:
     """Draw in the plane."""
     from matplotlib.collections import LineCollection, PolyCollection
 
-    axes = figure.add_subplot()
+    axes: Any = figure.add_subplot()
+    style: dict[str, Any]
     tint = scene.shades[scene.owner]
     if scene.dim == 1:
         if scene.given:
             axes.scatter(*scene.dots.T, s=3, color="0.6", linewidths=0, zorder=1)
         style = {"linewidths": scene.widths, "capstyle": "round", "zorder": 2}
-        axes.add_collection(LineCollection(scene.pieces, colors=tint, **style))
+        axes.add_collection(LineCollection(list(scene.pieces), colors=tint, **style))
         axes.plot(*scene.border[:, 0].T, "o", ms=5, mfc="white", mec=_INK, mew=1, zorder=3)
     else:
         pale = 1 - 0.45 * (1 - tint)
         if scene.dim == 2:
             style = {"facecolors": pale, "edgecolors": pale, "linewidths": 0.3, "zorder": 1}
-            axes.add_collection(PolyCollection(scene.pieces, **style))
-            axes.add_collection(LineCollection(scene.border, colors=_INK, lw=1.2, zorder=3))
+            axes.add_collection(PolyCollection(list(scene.pieces), **style))
+            axes.add_collection(LineCollection(list(scene.border), colors=_INK, lw=1.2, zorder=3))
         shade = 0.8 * scene.shades[scene.dot_owner]
         axes.scatter(*scene.dots.T, s=2.5, c=shade, linewidths=0, zorder=2)
-        axes.add_collection(LineCollection(scene.paths, colors=_INK, lw=0.8, zorder=4))
+        axes.add_collection(LineCollection(list(scene.paths), colors=_INK, lw=0.8, zorder=4))
         axes.plot(*scene.paths[:1, 0].T, "o", ms=3, color=_INK, zorder=5)
     axes.autoscale_view()
     axes.set_xlabel(scene.labels[0], fontsize=TITLE)
@@ -257,9 +261,10 @@ def _plane(figure: Figure, scene: Scene) -> Any:
 def _space(figure: Figure, scene: Scene) -> Any:
     """Draw in space; lines behind a surface are pale, dots are left out."""
     from matplotlib.ticker import MaxNLocator
-    from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
+    from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection  # type: ignore[import-untyped]
 
-    axes = figure.add_subplot(projection="3d", computed_zorder=False, proj_type="ortho")
+    style: dict[str, Any]
+    axes: Any = figure.add_subplot(projection="3d", computed_zorder=False, proj_type="ortho")
     axes.view_init(*_VIEW)
 
     def lines(segments: np.ndarray, **style: Any) -> None:
@@ -283,9 +288,13 @@ def _space(figure: Figure, scene: Scene) -> Any:
         style = {"linewidths": 0, "depthshade": False, "zorder": 3}
         axes.scatter(*scene.dots[seen].T, s=size, c=shade[seen], **style)
         paths = np.stack([scene.paths[:, :-1], scene.paths[:, 1:]], 2).reshape(-1, 2, 3)
-        for segments, width in ((paths, 0.9), (scene.border, 1.3)):
-            if segments.shape[1] != 2:
-                continue
+        border = scene.border
+        if scene.dim == 3:
+            axes.scatter(
+                *border[:, 0].T, s=2, color=_INK, alpha=0.5, depthshade=False, linewidths=0
+            )
+            border = border[:0]
+        for segments, width in ((paths, 0.9), (border, 1.3)):
             seen = _visible(scene, segments.mean(1))
             lines(segments[seen], colors=_INK, linewidths=width, zorder=4)
             lines(segments[~seen], colors=_INK, linewidths=0.6 * width, alpha=0.25, zorder=4)
@@ -294,7 +303,7 @@ def _space(figure: Figure, scene: Scene) -> Any:
         axis.set_pane_color((1, 1, 1, 0))
         axis.line.set(color="0.4", linewidth=LINE)
         axis.set_label_text(label, fontsize=TITLE)
-        axis.labelpad = -6
+        axis.labelpad = -3
         axis.set_tick_params(labelsize=SMALL, pad=-2, width=LINE)
         axis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
     axes.grid(False)
@@ -305,8 +314,6 @@ def _space(figure: Figure, scene: Scene) -> Any:
 
 def _frame(axes: Any, points: np.ndarray, rows: int) -> None:
     """Make the box around points (N, 3) fill the width of the figure, and the figure as high as that."""
-    from mpl_toolkits.mplot3d.proj3d import proj_transform
-
     low, high = points.min(0), points.max(0)
     room = 0.03 * (high - low).max()
     low, high = low - room, high + room
@@ -316,13 +323,12 @@ def _frame(axes: Any, points: np.ndarray, rows: int) -> None:
     figure.set_size_inches(_WIDTH, _WIDTH)
     axes.patch.set_visible(False)
     axes.set_position([0, 0, 1, 1])
-    corners = np.array(list(itertools.product(*zip(low, high, strict=True)))).T
+    corners = np.array(list(itertools.product(*zip(low, high, strict=True))))
     zoom = 1.0
     for _ in range(2):
         axes.set_box_aspect(high - low, zoom=zoom)
         figure.draw_without_rendering()
-        flat = np.stack(proj_transform(*corners, axes.get_proj())[:2], -1)
-        seen = axes.transData.transform(flat) / figure.dpi
+        seen = on_page(axes, corners)
         zoom *= (_WIDTH - 2 * _BESIDE) / np.ptp(seen[:, 0])
     # What labels need, too.
     boxes = [axis.get_tightbbox().extents for axis in (axes.xaxis, axes.yaxis, axes.zaxis)]
@@ -371,9 +377,8 @@ def _visible(scene: Scene, points: np.ndarray) -> np.ndarray:
     return ~np.array(hides, bool)
 
 
-def _legend(figure: Figure, scene: Scene, place: str) -> int:
+def _legend(figure: Figure, scene: Scene, place: Any) -> int:
     """What stands for what; the number of rows."""
-    from matplotlib.legend_handler import HandlerTuple
     from matplotlib.lines import Line2D
 
     def entry(label: str, color: Any = _INK, **style: Any) -> Line2D:
@@ -381,9 +386,7 @@ def _legend(figure: Figure, scene: Scene, place: str) -> int:
 
     squares = [entry(str(k), c, lw=0, marker="s", ms=5) for k, c in enumerate(scene.shades)]
     names = [f"chart {k}" if k == 0 else str(k) for k in range(len(squares))]
-    handles: list[Any] = list(squares)
-    if len(squares) > _MOST_IN_LEGEND:
-        handles, names = [tuple(squares[:8])], [f"{len(squares)} charts"]
+    handles, names = (squares, names) if len(squares) <= _MOST_IN_LEGEND else ([], [])
     others = []
     if scene.given or scene.dim > 1:
         others.append(entry("data" if scene.given else "samples", "0.4", lw=0, marker=".", ms=3))
@@ -394,17 +397,16 @@ def _legend(figure: Figure, scene: Scene, place: str) -> int:
     if len(scene.border):
         point = {"lw": 0, "marker": "o", "ms": 4, "mfc": "white" if scene.dim == 1 else _INK}
         others.append(entry("border", **({"lw": 1.4} if scene.dim == 2 else point)))
-    handles, names = handles + others, names + [line.get_label() for line in others]
+    handles, names = handles + others, names + [str(line.get_label()) for line in others]
     figure.legend(
-        handles,
-        names,
+        handles=handles,
+        labels=names,
         fontsize=SMALL,
         frameon=False,
         loc=place,
-        ncols=min(_COLUMNS, len(handles)),
+        ncols=_COLUMNS,
         handlelength=1.2,
         columnspacing=1.0,
         handletextpad=0.4,
-        handler_map={tuple: HandlerTuple(None)},
     )
     return -(-len(handles) // _COLUMNS)

@@ -33,7 +33,7 @@ class Mesh(NamedTuple):
         Corners of segments or triangles; none for d > 2.
     chart : Tensor, shape (M,)
     border : Tensor, shape (B, d, n)
-        Corners of the facets in which the manifold ends; points (B, 1, n) on it for d > 2.
+        Corners of the facets in which the manifold ends; points (B, 1, n) on it for d = 3, none beyond.
     """
 
     simplices: Tensor
@@ -42,12 +42,13 @@ class Mesh(NamedTuple):
 
 
 def mesh(regions: Regions) -> Mesh:
-    """The manifold as simplices, for d > 2 its border alone, as random points."""
+    """The manifold as simplices; for d = 3 its border alone, as random points."""
     atlas = regions.atlas
     if atlas.dim > 2:
         empty = torch.zeros(0, dtype=torch.int64)
         corners = torch.zeros(0, atlas.dim + 1, atlas.charts.n_ambient, dtype=torch.float64)
-        return Mesh(corners, empty, _random_border(atlas))
+        border = corners[:, :1]
+        return Mesh(corners, empty, _random_border(atlas) if atlas.dim == 3 else border)
     parts = [_piece(regions, k) for k in range(atlas.n_charts)]
     chart = torch.cat([torch.full((len(own),), k) for k, (own, _) in enumerate(parts)])
     return Mesh(torch.cat([own for own, _ in parts]), chart, torch.cat([end for _, end in parts]))
@@ -159,11 +160,11 @@ class Regions:
     def __init__(self, atlas: Atlas) -> None:
         self.atlas = atlas
         self.grid, self.side = _grid(atlas)
-        middles = []
-        for k in range(atlas.n_charts):
-            own = self.grid[atlas.charts.domain.depth(self.grid, k) >= 0]
-            # A domain may be smaller than the grid's gaps.
-            middles.append(atlas.charts.decode(own if len(own) else self.grid, k).mean(0))
+        depth = atlas.charts.domain.depth
+        # A domain may be smaller than the grid's gaps.
+        inside = [self.grid[depth(self.grid, k) >= 0] for k in range(atlas.n_charts)]
+        centers = [own.mean(0, keepdim=True) if len(own) else self.grid[:1] for own in inside]
+        middles = [atlas.charts.decode(center, k)[0] for k, center in enumerate(centers)]
         self.middle = torch.stack(middles)
 
     def lead(self, point: Tensor, chart: int, reach: float) -> Tensor:

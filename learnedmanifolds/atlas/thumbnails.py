@@ -23,6 +23,14 @@ def is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) in (2, 3) and min(shape[-2:]) >= _PIXELS and shape[:-2] in ((), (1,), (3,))
 
 
+def on_page(axes: Any, points: np.ndarray) -> np.ndarray:
+    """Where axes in the plane or in space show points (N, m), inches from the figure's corner, (N, 2)."""
+    if points.shape[1] == 3:
+        points = np.concatenate([points, np.ones((len(points), 1))], 1) @ axes.get_proj().T
+        points = points[:, :2] / points[:, 3:]
+    return np.asarray(axes.transData.transform(points)) / axes.figure.dpi
+
+
 def add_thumbnails(
     axes: Any, where: np.ndarray, images: np.ndarray, colors: np.ndarray, beside: bool
 ) -> None:
@@ -44,11 +52,7 @@ def add_thumbnails(
 
     figure = axes.figure
     figure.draw_without_rendering()
-    if where.shape[1] == 3:
-        from mpl_toolkits.mplot3d.proj3d import proj_transform
-
-        where = np.stack(proj_transform(*where.T, axes.get_proj())[:2], -1)
-    screen = axes.transData.transform(where) * 72 / figure.dpi
+    screen = 72 * on_page(axes, where)
     images = np.moveaxis(images, 1, -1) if images.ndim == 4 else images[..., None]
     low, high = grey_limits(None, [images])
     images = (images - low) / (high - low)
@@ -60,8 +64,9 @@ def add_thumbnails(
         shown = OffsetImage(picture, zoom=zoom, cmap=grey(), clim=(0, 1), interpolation="nearest")
         box = AnnotationBbox(
             shown,
-            where[i],
+            tuple(screen[i]),
             xybox=tuple(center - screen[i]),
+            xycoords="figure points",
             boxcoords="offset points",
             pad=0.1,
             bboxprops={"edgecolor": colors[i], "linewidth": 1.2},
