@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 # Grids reach this far out of the box, so that its faces are cut like any other border.
 _OUT = 1e-3
 # Vertices of all charts' grids together, and the least along a side.
-_VERTICES = {1: 1200, 2: 5000}
+_VERTICES = {1: 1200, 2: 3000}
 _LEAST = {1: 100, 2: 16}
-# By how much more than its region a chart is drawn, a share of the longest edge: where three charts
-# meet straight cuts leave gaps.
-_MORE = 0.05
+# Of balls around charts, a share of their radius.
+_ROOM = 0.1
+# By how much more than its region a chart is drawn, over the points a side: where three charts meet
+# straight cuts leave gaps.
+_MORE = 0.1
 # Points all over a box of more dimensions.
 _FEW = 1024
 # Rays to the border, where there is no mesh.
@@ -63,11 +65,12 @@ def _piece(regions: Regions, chart: int) -> tuple[Tensor, Tensor]:
     cells = cells[(depth[cells] >= 0).any(-1)]
     used, cells = cells.unique(return_inverse=True)
     t, depth = grid[used], depth[used]
-    vertex = atlas.charts.decode(t, chart)
-    # No cut is farther from a vertex than the longest edge.
-    edge = vertex[cells] - vertex[cells.roll(1, -1)]
-    reach = float(edge.norm(dim=-1).max()) if len(cells) else 0.0
-    lead = regions.lead(vertex, chart, reach) + _MORE * reach
+    # By how much others are farther off, infinite where there is none.
+    lead = torch.full_like(depth, torch.inf)
+    if atlas.n_charts > 1 and len(t):
+        off = regions.all_off(atlas.charts.decode(t, chart))
+        off[:, chart] = torch.inf
+        lead = off.amin(-1) - regions.off(t, chart) + _MORE / side
     corners, ends = _cut(cells, torch.minimum(depth, lead) >= 0, d)
 
     # Each corner is on an edge (i, j): the vertex i itself, or where the piece ends between them.
@@ -85,18 +88,27 @@ def _piece(regions: Regions, chart: int) -> tuple[Tensor, Tensor]:
     left[out] = exits <= share[out]
     share[out] = torch.minimum(share[out], exits)
     share[i == j] = 0.0
-    point = atlas.charts.decode(t[i] + share.unsqueeze(-1) * (t[j] - t[i]), chart)
-    # No other chart goes on behind what is left through the domain's own walls.
-    last = left.clone()
-    index = left.nonzero().squeeze(-1)
-    owner = torch.full_like(index, chart)
-    if len(index):
-        last[index] = ~atlas.enter(point[index], owner)[0]
-    inverse = inverse.cpu()
-    point, last = point.cpu().double(), last.cpu()
-    pieces = inverse[: corners[..., 0].numel()].view(-1, d + 1)
+    at = t[i] + share.unsqueeze(-1) * (t[j] - t[i])
+    # The manifold ends where the domain does, and no other chart goes on behind.
+    last = left & lead[j].isinf()
+    pieces = at[inverse[: corners[..., 0].numel()].view(-1, d + 1)]
     facets = inverse[corners[..., 0].numel() :].view(-1, d)
-    return point[pieces], point[facets[last[facets].all(-1)]]
+    facets = at[facets[last[facets].all(-1)]]
+    pieces = _quartered(pieces) if d == 2 else pieces
+
+    def decoded(corner: Tensor) -> Tensor:
+        points = atlas.charts.decode(corner.flatten(0, 1), chart) if len(corner) else corner
+        return points.view(*corner.shape[:-1], atlas.charts.n_ambient).cpu().double()
+
+    return decoded(pieces), decoded(facets)
+
+
+def _quartered(triangles: Tensor) -> Tensor:
+    """Every triangle (M, 3, d) as four: those of the grid are seen as facets."""
+    a, b, c = triangles.unbind(1)
+    ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2
+    parts = [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)]
+    return torch.cat([torch.stack(part, 1) for part in parts])
 
 
 def _cells(side: int, d: int) -> Tensor:
@@ -140,10 +152,10 @@ def _cut(cells: Tensor, inside: Tensor, d: int) -> tuple[Tensor, Tensor]:
 
 
 class Regions:
-    """Which chart a point is drawn in: of those that hold it the one whose middle is nearest.
+    """Which chart a point is drawn in: of those that hold it the one in whose middle it is most.
 
-    Domains end at levels of what may be rough, so the deepest chart changes often between two that
-    both hold a point well; this one changes once.
+    That is, whose coordinates are nearest to the mean of the domain, in units of the domain's size.
+    Depths may be rough functions, so that the deepest chart would change often where two overlap.
 
     Parameters
     ----------
@@ -160,48 +172,41 @@ class Regions:
     def __init__(self, atlas: Atlas) -> None:
         self.atlas = atlas
         self.grid, self.side = _grid(atlas)
-        depth = atlas.charts.domain.depth
-        # A domain may be smaller than the grid's gaps.
-        inside = [self.grid[depth(self.grid, k) >= 0] for k in range(atlas.n_charts)]
-        centers = [own.mean(0, keepdim=True) if len(own) else self.grid[:1] for own in inside]
-        middles = [atlas.charts.decode(center, k)[0] for k, center in enumerate(centers)]
-        self.middle = torch.stack(middles)
+        centers, sizes, balls = [], [], []
+        for k in range(atlas.n_charts):
+            own = self.grid[atlas.charts.domain.depth(self.grid, k) >= 0]
+            # A domain may be smaller than the grid's gaps.
+            own = own if len(own) else self.grid
+            centers.append(own.mean(0))
+            sizes.append((own - centers[k]).square().sum(-1).mean().sqrt())
+            point = atlas.charts.decode(own, k)
+            far = (point - point.mean(0)).norm(dim=-1).max()
+            balls.append((point.mean(0), (1 + _ROOM) * far + atlas.tolerance))
+        self.center, self.size, self.balls = torch.stack(centers), torch.stack(sizes), balls
 
-    def lead(self, point: Tensor, chart: int, reach: float) -> Tensor:
-        """Distances (N,) to where another chart holding the points takes over, infinite beyond reach."""
-        gap = torch.cdist(point, self.middle).square()
-        apart = (self.middle - self.middle[chart]).norm(dim=-1).clamp(min=1e-12)
-        gap = (gap - gap[:, chart : chart + 1]) / (2 * apart)
-        gap[gap > reach] = torch.inf
-        gap[:, chart] = torch.inf
-        return self._first(point, gap)[1]
+    def off(self, coords: Tensor, chart: int) -> Tensor:
+        """How far coordinates (N, d) are from the middle of their chart, (N,)."""
+        return (coords - self.center[chart]).norm(dim=-1) / self.size[chart]
+
+    def all_off(self, point: Tensor) -> Tensor:
+        """How far points (N, n) are from the middle of each chart, infinite where it does not hold them."""
+        charts = self.atlas.charts
+        out = point.new_full((len(point), self.atlas.n_charts), torch.inf)
+        for k, (middle, radius) in enumerate(self.balls):
+            index = ((point - middle).norm(dim=-1) <= radius).nonzero().squeeze(-1)
+            if len(index):
+                coords = charts.encode(point[index], k)
+                error = (charts.decode(coords, k) - point[index]).norm(dim=-1)
+                holds = (error <= self.atlas.tolerance) & (charts.domain.depth(coords, k) >= 0)
+                out[index, k] = torch.where(holds, self.off(coords, k), torch.inf)
+        return out
 
     def owner(self, point: Tensor, chart: Tensor) -> Tensor:
         """The chart (N,) that each of points (N, n) is drawn in, the given one where none holds it."""
         if self.atlas.n_charts == 1:
             return chart
-        owner, gap = self._first(point, torch.cdist(point, self.middle))
-        return torch.where(gap.isinf(), chart, owner)
-
-    def _first(self, point: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the charts that hold each point the one with the least finite gap (N, K), and that gap."""
-        gaps, order = gap.sort(-1)
-        owner, least = order[:, 0].clone(), torch.full_like(gaps[:, 0], torch.inf)
-        left = torch.arange(len(point), device=point.device)
-        for rank in range(self.atlas.n_charts):
-            left = left[gaps[left, rank].isfinite()]
-            for k in order[left, rank].unique().tolist():
-                index = left[order[left, rank] == k]
-                index = index[self._holds(point[index], k)]
-                owner[index], least[index] = k, gaps[index, rank]
-            left = left[least[left].isinf()]
-        return owner, least
-
-    def _holds(self, point: Tensor, chart: int) -> Tensor:
-        charts = self.atlas.charts
-        coords = charts.encode(point, chart)
-        error = (charts.decode(coords, chart) - point).norm(dim=-1)
-        return (error <= self.atlas.tolerance) & (charts.domain.depth(coords, chart) >= 0)
+        off, owner = self.all_off(point).min(-1)
+        return torch.where(off.isinf(), chart, owner)
 
 
 def _grid(atlas: Atlas) -> tuple[Tensor, int]:

@@ -59,6 +59,7 @@ def add_thumbnails(
     height, width = images.shape[1:3]
     zoom = _SIZE / max(height, width)
     size = np.array([width, height]) * zoom + _FRAME
+    line = {"arrowstyle": "-", "color": "0.3", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
     for i, center in _places(screen, size, _taken(figure), figure.get_size_inches() * 72, beside):
         picture = images[i, ..., 0] if images.shape[-1] == 1 else images[i].clip(0, 1)
         shown = OffsetImage(picture, zoom=zoom, cmap=grey(), clim=(0, 1), interpolation="nearest")
@@ -70,7 +71,7 @@ def add_thumbnails(
             boxcoords="offset points",
             pad=0.1,
             bboxprops={"edgecolor": colors[i], "linewidth": 1.2},
-            arrowprops={"arrowstyle": "-", "color": "0.3", "linewidth": 0.6} if beside else None,
+            arrowprops=line if beside else None,
             zorder=6,
         )
         box.set_in_layout(False)
