@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from learnedmanifolds.atlas.atlas import Atlas
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Grids reach this far out of the box, so that its faces are cut like any other border.
 _OUT = 1e-3
 # Vertices of all charts' grids together, and the least along a side.
-_VERTICES = {1: 1200, 2: 3000}
+_VERTICES = {1: 800, 2: 3000}
 _LEAST = {1: 100, 2: 16}
 # Of balls around charts, a share of their radius.
 _ROOM = 0.1
@@ -78,10 +78,9 @@ def _piece(regions: Regions, chart: int) -> tuple[Tensor, Tensor]:
         dim=0, return_inverse=True
     )
     i, j = edges.unbind(-1)
-    tiny = torch.finfo(t.dtype).tiny
-    # Where another chart begins to hold the points between two vertices, the cut is in the middle.
-    share = torch.where(lead[i].isinf(), 0.5, lead[i] / (lead[i] - lead[j]).clamp(min=tiny))
-    share = torch.where(lead[j] < 0, share, 1.0)
+    # Where another chart begins to hold the points between two vertices, both are drawn rather than none.
+    met = lead[i].isfinite() & (lead[j] < 0)
+    share = torch.where(met, lead[i] / (lead[i] - lead[j]), 1.0)
     out = depth[j] < 0
     exits = domain.exit(t[i[out]], t[j[out]] - t[i[out]], chart)
     left = torch.zeros_like(out)
@@ -90,7 +89,12 @@ def _piece(regions: Regions, chart: int) -> tuple[Tensor, Tensor]:
     share[i == j] = 0.0
     at = t[i] + share.unsqueeze(-1) * (t[j] - t[i])
     # The manifold ends where the domain does, and no other chart goes on behind.
-    last = left & lead[j].isinf()
+    last = left.clone()
+    if atlas.n_charts > 1 and bool(left.any()):
+        ahead = at[left] + nn.functional.normalize((t[j] - t[i])[left], dim=-1) / side
+        off = regions.all_off(atlas.charts.decode(ahead, chart))
+        off[:, chart] = torch.inf
+        last[left] = off.amin(-1).isinf()
     pieces = at[inverse[: corners[..., 0].numel()].view(-1, d + 1)]
     facets = inverse[corners[..., 0].numel() :].view(-1, d)
     facets = at[facets[last[facets].all(-1)]]
@@ -189,7 +193,7 @@ class Regions:
         return (coords - self.center[chart]).norm(dim=-1) / self.size[chart]
 
     def all_off(self, point: Tensor) -> Tensor:
-        """How far points (N, n) are from the middle of each chart, infinite where it does not hold them."""
+        """The same of points (N, n) in each chart, infinite where it does not hold them, (N, K)."""
         charts = self.atlas.charts
         out = point.new_full((len(point), self.atlas.n_charts), torch.inf)
         for k, (middle, radius) in enumerate(self.balls):
