@@ -34,7 +34,7 @@ _SAMPLES = 1500
 # Samples that principal coordinates are of, and the least share of variance of a third one.
 _FEW, _SHARE = 600, 0.03
 # Geodesics: how many, points on each, length as a share of the manifold's half diagonal, dimensions.
-_RAYS, _STEPS, _LENGTH, _DIMENSIONS = 6, 20, 0.8, (2, 3)
+_RAYS, _STEPS, _LENGTH, _DIMENSIONS = 6, 14, 0.8, (2, 3)
 _GEODESIC_TOLERANCE = 1e-3
 # Points: mean, least and largest width of a curve. What is near, a share of its length.
 _WIDTHS, _NEAR = (3.0, 0.8, 9.0), 0.03
@@ -260,7 +260,6 @@ def _plane(figure: Figure, scene: Scene) -> Any:
 
 def _space(figure: Figure, scene: Scene) -> Any:
     """Draw in space; lines behind a surface are pale, dots are left out."""
-    from matplotlib.ticker import MaxNLocator
     from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection  # type: ignore[import-untyped]
 
     style: dict[str, Any]
@@ -305,7 +304,6 @@ def _space(figure: Figure, scene: Scene) -> Any:
         axis.set_label_text(label, fontsize=TITLE)
         axis.labelpad = -3
         axis.set_tick_params(labelsize=SMALL, pad=-2, width=LINE)
-        axis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
     axes.grid(False)
     rows = _legend(figure, scene, "lower center")
     _frame(axes, np.concatenate([scene.pieces.reshape(-1, 3), scene.dots]), rows)
@@ -314,10 +312,15 @@ def _space(figure: Figure, scene: Scene) -> Any:
 
 def _frame(axes: Any, points: np.ndarray, rows: int) -> None:
     """Make the box around points (N, 3) fill the width of the figure, and the figure as high as that."""
+    from matplotlib.ticker import MaxNLocator
+
     low, high = points.min(0), points.max(0)
     room = 0.03 * (high - low).max()
     low, high = low - room, high + room
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
+    for axis, first, last in zip((axes.xaxis, axes.yaxis, axes.zaxis), low, high, strict=True):
+        ticks = MaxNLocator(4, min_n_ticks=2).tick_values(first, last)
+        axis.set_ticks(ticks[(first <= ticks) & (ticks <= last)])
     figure = axes.figure
     figure.set_layout_engine("none")
     figure.set_size_inches(_WIDTH, _WIDTH)
