@@ -34,7 +34,7 @@ _SAMPLES = 1500
 # Samples that principal coordinates are of, and the least share of variance of a third one.
 _FEW, _SHARE = 600, 0.03
 # Geodesics: how many, points on each, length as a share of the manifold's half diagonal, dimensions.
-_RAYS, _STEPS, _LENGTH, _DIMENSIONS = 6, 14, 0.8, (2, 3)
+_RAYS, _STEPS, _LENGTH, _DIMENSIONS = 6, 10, 0.8, (2, 3)
 _GEODESIC_TOLERANCE = 1e-3
 # Points: mean, least and largest width of a curve. What is near, a share of its length.
 _WIDTHS, _NEAR = (3.0, 0.8, 9.0), 0.03

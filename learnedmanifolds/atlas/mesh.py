@@ -98,7 +98,8 @@ def _piece(regions: Regions, chart: int) -> tuple[Tensor, Tensor]:
     pieces = at[inverse[: corners[..., 0].numel()].view(-1, d + 1)]
     facets = inverse[corners[..., 0].numel() :].view(-1, d)
     facets = at[facets[last[facets].all(-1)]]
-    pieces = _quartered(pieces) if d == 2 else pieces
+    # In space the grid's triangles would be seen as facets.
+    pieces = _quartered(pieces) if d == 2 and atlas.charts.n_ambient > 2 else pieces
 
     def decoded(corner: Tensor) -> Tensor:
         points = atlas.charts.decode(corner.flatten(0, 1), chart) if len(corner) else corner
@@ -108,7 +109,7 @@ def _piece(regions: Regions, chart: int) -> tuple[Tensor, Tensor]:
 
 
 def _quartered(triangles: Tensor) -> Tensor:
-    """Every triangle (M, 3, d) as four: those of the grid are seen as facets."""
+    """Every triangle (M, 3, d) as four."""
     a, b, c = triangles.unbind(1)
     ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2
     parts = [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)]

@@ -71,7 +71,7 @@ class PictureCharts(AnalyticCharts):
 
 @pytest.fixture(scope="module")
 def ring():
-    x = lm.datasets.toy("ring").sample(3000, 0.01, 0)
+    x = lm.datasets.toy("ring").sample(2000, 0.01, 0)
     return KernelAtlas(2, random_state=0).fit(x).atlas_
 
 
@@ -144,9 +144,8 @@ def test_each_point_is_drawn_in_one_chart_of_those_that_hold_it():
     assert bool((atlas.charts.encode(x).norm(dim=-1).argmin(0) == owner).all())
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_border_of_a_square_is_its_sides(dtype):
-    atlas = Atlas(PlaneCharts(torch.eye(2))).to(dtype)
+def test_the_border_of_a_square_is_its_sides_also_in_float32():
+    atlas = Atlas(PlaneCharts(torch.eye(2))).to("float32")
     figure = atlas.plot()
     border, paths = parts(figure, LineCollection)
     corners = np.array(border.get_segments())
@@ -181,7 +180,7 @@ def test_the_border_of_a_learned_ring_is_at_its_radii(ring):
 
 
 def test_a_learned_closed_curve_has_no_border():
-    x = lm.datasets.toy("loop").sample(2000, 0.01, 0)
+    x = lm.datasets.toy("loop").sample(1000, 0.01, 0)
     figure = KernelAtlas(1, random_state=0).fit(x).atlas_.plot(x)
     assert "border" not in legend(figure) and "data" in legend(figure)
 
@@ -215,7 +214,7 @@ def test_many_features_are_drawn_in_principal_coordinates_that_say_their_share()
 
 @pytest.mark.parametrize(
     ("dim", "shape", "curved"),
-    [(1, (12, 12), True), (1, (1, 8, 9), True), (2, (3, 10, 8), False), (2, (9, 9), True)],
+    [(1, (12, 12), True), (1, (1, 8, 9), True), (2, (3, 10, 8), False)],
 )
 def test_thumbnails_of_images_do_not_overlap(dim, shape, curved):
     figure = Atlas(PictureCharts(dim, shape, curved)).plot()
