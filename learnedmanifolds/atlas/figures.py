@@ -143,6 +143,7 @@ def draw(atlas: Atlas, x: Tensor | None, seed: int | None) -> Figure:
         located = atlas.locate(dots.unflatten(1, atlas.ambient_shape))
     regions = Regions(atlas)
     parts = mesh(regions)
+    dot_owner = regions.owner(dots, located.chart)
     view = view_of(made.cpu().double())
     scene = Scene(
         dim=atlas.dim,
@@ -151,7 +152,7 @@ def draw(atlas: Atlas, x: Tensor | None, seed: int | None) -> Figure:
         widths=_widths(parts.simplices, dots.cpu().double()) if atlas.dim == 1 else np.zeros(0),
         border=view(parts.border),
         dots=view(dots),
-        dot_owner=regions.owner(dots, located.chart).cpu().numpy(),
+        dot_owner=dot_owner.cpu().numpy(),
         paths=np.zeros((0, 2, view.basis.shape[1])),
         shades=colors(atlas.n_charts),
         labels=view.labels,
@@ -168,11 +169,11 @@ def draw(atlas: Atlas, x: Tensor | None, seed: int | None) -> Figure:
     space = "\N{MULTIPLICATION SIGN}".join(map(str, atlas.ambient_shape))
     figure.suptitle(rf"{charts}, $d = {atlas.dim}$, in $\mathbb{{R}}^{{{space}}}$", fontsize=TITLE)
     if is_image(atlas.ambient_shape):
-        images = made.unflatten(1, atlas.ambient_shape).cpu().double().numpy()
-        owner = scene.dot_owner
-        if x is not None:
-            owner = regions.owner(made, samples.chart).cpu().numpy()
-        add_thumbnails(axes, where, images, scene.shades[owner], beside=atlas.dim == 1)
+        front = _front(scene, where)
+        owner = dot_owner if x is None else regions.owner(made, samples.chart)
+        shades = scene.shades[owner.cpu().numpy()[front]]
+        images = made.unflatten(1, atlas.ambient_shape).cpu().double().numpy()[front]
+        add_thumbnails(axes, where[front], images, shades, beside=atlas.dim == 1)
     return figure
 
 
@@ -193,13 +194,18 @@ def _geodesics(atlas: Atlas, start: Located) -> Tensor:
     return torch.stack(points, 1)
 
 
+def _front(scene: Scene, points: np.ndarray) -> np.ndarray:
+    """Indices of the points (N, m) that are seen."""
+    if scene.dim == 2 and len(scene.labels) == 3:
+        return np.flatnonzero(_visible(scene, points))
+    return np.arange(len(points))
+
+
 def _inmost(scene: Scene, points: np.ndarray) -> int:
     """Of points (N, m) that are seen the farthest from the border, or the nearest to the middle."""
     from scipy.spatial.distance import cdist
 
-    front = np.arange(len(points))
-    if scene.dim == 2 and len(scene.labels) == 3:
-        front = np.flatnonzero(_visible(scene, points))
+    front = _front(scene, points)
     if len(scene.border):
         return int(front[cdist(points[front], scene.border.mean(1)).min(1).argmax()])
     return int(front[cdist(points[front], points[front].mean(0, keepdims=True)).argmin()])

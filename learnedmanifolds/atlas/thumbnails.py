@@ -14,6 +14,10 @@ _PIXELS = 8
 _SIZE, _FRAME, _MOST, _TRIED = 30.0, 3.0, 24, 150
 # Distances of pictures from their points, in their size, and directions.
 _AWAY, _DIRECTIONS = (0.85, 1.1, 1.4), 24
+# Quantiles of the values drawn black and white.
+_RANGE = (0.002, 0.998)
+# Distance of pictures that stand on their points, in their size.
+_APART = 1.25
 # Share of the curve that a picture may hide.
 _HIDDEN = 0.003
 
@@ -54,14 +58,15 @@ def add_thumbnails(
     figure.draw_without_rendering()
     screen = 72 * on_page(axes, where)
     images = np.moveaxis(images, 1, -1) if images.ndim == 4 else images[..., None]
-    low, high = grey_limits(None, [images])
-    images = (images - low) / (high - low)
+    # Single samples may be far brighter than all others.
+    low, high = grey_limits(None, [np.quantile(images, _RANGE)])
+    images = ((images - low) / (high - low)).clip(0, 1)
     height, width = images.shape[1:3]
     zoom = _SIZE / max(height, width)
     size = np.array([width, height]) * zoom + _FRAME
     line = {"arrowstyle": "-", "color": "0.3", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
     for i, center in _places(screen, size, _taken(figure), figure.get_size_inches() * 72, beside):
-        picture = images[i, ..., 0] if images.shape[-1] == 1 else images[i].clip(0, 1)
+        picture = images[i, ..., 0] if images.shape[-1] == 1 else images[i]
         shown = OffsetImage(picture, zoom=zoom, cmap=grey(), clim=(0, 1), interpolation="nearest")
         box = AnnotationBbox(
             shown,
@@ -94,12 +99,13 @@ def _places(
     angle = 2 * np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS
     ring = np.stack([np.cos(angle), np.sin(angle)], -1) * size
     shifts = np.concatenate([away * ring for away in _AWAY]) if beside else np.zeros((1, 2))
+    reach = size / 2 if beside else (_APART - 0.5) * size
     placed: list[tuple[int, np.ndarray]] = []
     for i in _spread(screen):
         centers = screen[i] + shifts
         low, high = centers - size / 2 - 1, centers + size / 2 + 1
         free = (low >= 2).all(-1) & (high <= page - 2).all(-1)
-        others = [np.concatenate([c - size / 2, c + size / 2]) for _, c in placed]
+        others = [np.concatenate([c - reach, c + reach]) for _, c in placed]
         for box in [*taken, *others]:
             free &= (high < box[:2]).any(-1) | (low > box[2:]).any(-1)
         hidden = np.zeros(len(centers))

@@ -18,7 +18,6 @@ from learnedmanifolds.atlas.figures import colors
 from learnedmanifolds.atlas.mesh import Regions, mesh
 from learnedmanifolds.charts import (
     CircleCharts,
-    GraphCharts,
     PlaneCharts,
     SphereCharts,
     TorusCharts,
