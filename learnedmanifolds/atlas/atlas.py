@@ -344,11 +344,11 @@ class Atlas:
 
         Over the ambient coordinates where these are at most three, else over two or three principal
         coordinates of samples, with the share of the variance that each explains. Points that several
-        charts hold have the colour of the chart whose middle is nearest. Curves are as wide as samples
-        are dense, surfaces (d = 2) and solids are covered with them. The border is where domains end and
-        no other chart goes on (d up to 3); geodesics of equal length leave one point (d = 2, 3). Points
-        that are images of at least 8 x 8 pixels, (H, W), (1, H, W) or (3, H, W), stand beside a curve,
-        or on what has more dimensions.
+        charts hold have the colour of the one in whose middle they are most. Curves are as wide as
+        samples are dense, surfaces (d = 2) and solids are covered with them. The border is where domains
+        end and no other chart goes on (d up to 3); geodesics of equal length leave one point (d = 2, 3).
+        Points that are images of at least 8 x 8 pixels, (H, W), (1, H, W) or (3, H, W), stand beside a
+        curve, or on what has more dimensions.
 
         Parameters
         ----------

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 # Petroff, Accessible color sequences for data visualization, arXiv 2107.02270, 2021; without its greys.
 _COLORS = ("#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#5dac6a", "#e76300", "#92dadd", "#a96b59")
 _INK = "0.12"
-# Inches: the figure, what is kept free beside a box of space, title, a line of the legend.
-_WIDTH, _HEIGHT, _BESIDE, _TITLE, _LINE = 5.0, 5.2, 0.45, 0.3, 0.16
+# Inches: the figure, its least and largest height but for text, what is kept free beside a box of
+# space, title, a line of the legend.
+_WIDTH, _HEIGHTS, _BESIDE, _TITLE, _LINE = 5.0, (1.5, 5.5), 0.45, 0.3, 0.16
+# Of the plane around a curve, a share of its size.
+_ROOM = 0.1
 _COLUMNS, _MOST_IN_LEGEND = 10, 20
 # Degrees above the first two axes, and around the third.
 _VIEW = (28.0, -58.0)
@@ -163,7 +166,7 @@ def draw(atlas: Atlas, x: Tensor | None, seed: int | None) -> Figure:
         start = _inmost(scene, where)
         at = Located(samples.chart[start : start + 1], samples.coords[start : start + 1])
         scene = scene._replace(paths=view(_geodesics(atlas, at)))
-    figure = new_figure(_WIDTH, _HEIGHT)
+    figure = new_figure(_WIDTH, _WIDTH)
     axes = (_space if len(scene.labels) == 3 else _plane)(figure, scene)
     charts = "1 chart" if atlas.n_charts == 1 else f"{atlas.n_charts} charts"
     space = "\N{MULTIPLICATION SIGN}".join(map(str, atlas.ambient_shape))
@@ -247,6 +250,8 @@ def _plane(figure: Figure, scene: Scene) -> Any:
         axes.scatter(*scene.dots.T, s=2.5, c=shade, linewidths=0, zorder=2)
         axes.add_collection(LineCollection(list(scene.paths), colors=_INK, lw=0.8, zorder=4))
         axes.plot(*scene.paths[:1, 0].T, "o", ms=3, color=_INK, zorder=5)
+    # Pictures beside a curve need room.
+    axes.margins(_ROOM if scene.dim == 1 else 0.03)
     axes.autoscale_view()
     axes.set_xlabel(scene.labels[0], fontsize=TITLE)
     if len(scene.labels) == 1:
@@ -254,6 +259,10 @@ def _plane(figure: Figure, scene: Scene) -> Any:
         axes.set(yticks=[], ylim=(-1, 1))
         figure.set_figheight(1.2)
     else:
+        width, height = np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())
+        figure.set_figheight(
+            float(np.clip(_WIDTH * height / width, *_HEIGHTS)) + _TITLE + 3 * _LINE
+        )
         axes.set_aspect("equal", adjustable="datalim")
         axes.set_ylabel(scene.labels[1], fontsize=TITLE)
         axes.locator_params(nbins=5)

@@ -183,7 +183,7 @@ class Regions:
             # A domain may be smaller than the grid's gaps.
             own = own if len(own) else self.grid
             centers.append(own.mean(0))
-            sizes.append((own - centers[k]).square().sum(-1).mean().sqrt())
+            sizes.append((own - centers[k]).square().sum(-1).mean().sqrt().clamp(min=_OUT))
             point = atlas.charts.decode(own, k)
             far = (point - point.mean(0)).norm(dim=-1).max()
             balls.append((point.mean(0), (1 + _ROOM) * far + atlas.tolerance))
