@@ -117,6 +117,10 @@ def test_a_sphere_is_closed_and_everything_lies_on_it():
     edges = corners[:, 1:] - corners[:, :1]
     area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=-1).sum() / 2
     assert area == pytest.approx(4 * np.pi * 1.5**2, rel=0.02)
+    # Chart 0, in blue, is in the middle at the south pole, chart 1, in orange, at the north pole.
+    height, color = corners[:, :, 2].mean(1), surface._facecolor3d
+    assert (color[height < -0.1, 0] < color[height < -0.1, 2]).all()
+    assert (color[height > 0.1, 0] > color[height > 0.1, 2]).all()
     for lines in parts(figure, Line3DCollection):
         np.testing.assert_allclose(np.linalg.norm(lines._segments3d, axis=-1), 1.5, rtol=1e-3)
     for dots in figure.axes[0].collections:
