@@ -9,7 +9,7 @@ import json
 import math
 import numbers
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ from learnedmanifolds.charts.anchors import Anchors, is_huge
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, Pairs
 from learnedmanifolds.geometry import LocalGeometry, Located
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMAT = "learnedmanifolds atlas 1"
 """Of saved files."""
@@ -332,6 +335,39 @@ class Atlas:
                 for part in flat.split(4096)
             ]
             return measure_quality(self, flat, torch.cat(shares))
+
+    def plot(self, x: ArrayLike | None = None, *, seed: int | None = 0) -> Figure:
+        """Draw the manifold in the colours of its charts, with its border, density and geodesics.
+
+        Over the ambient coordinates where these are at most three, else over two or three principal
+        coordinates of samples, with the share of the variance that each explains. Points that several
+        charts hold have the colour of the one in whose middle they are most. Curves are as wide as
+        samples are dense, surfaces (d = 2) and solids are covered with them. The border is where domains
+        end and no other chart goes on (d up to 3); geodesics of equal length leave one point (d = 2, 3).
+        Points that are images of at least 8 x 8 pixels, (H, W), (1, H, W) or (3, H, W), stand beside a
+        curve, or on what has more dimensions.
+
+        Parameters
+        ----------
+        x : array, shape (N, *ambient_shape), optional
+            Data, drawn in place of samples: at most 1,500 of them.
+        seed : int, optional
+            Of the samples, and of the choice among data.
+
+        Returns
+        -------
+        matplotlib Figure
+            At most 7 inches wide.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is no finite array of at least one point, or the seed no integer.
+        """
+        from learnedmanifolds.atlas.figures import draw
+
+        data = None if x is None else as_tensor(x, "x", allow_empty=False)
+        return draw(self, None if data is None else self.flat(data), seed)
 
     def save(self, path: str | Path) -> None:
         """Write the atlas as safetensors with a JSON header; beside first, then renamed.
