@@ -1,0 +1,415 @@
+"""Intrinsic dimension of a point cloud, with its interval and against scale."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.sparse.csgraph import minimum_spanning_tree
+from scipy.spatial.distance import pdist, squareform
+from scipy.stats import binom
+from sklearn.neighbors import NearestNeighbors
+
+from learnedmanifolds._check import ArrayLike, as_tensor, integer
+from learnedmanifolds.learning.nodes import make_nodes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_FEWEST = 10
+# Spread that is rounding, in units of the largest number.
+_ROUNDING = 1e-14
+# Neighbours at the scales that all points give; coarser scales have the last number in random parts.
+_NEIGHBOURS = (4, 8, 16, 32)
+# Centres of neighbourhoods: as many as distances at this cost allow, within bounds.
+_WORK, _CENTRES, _COARSE_CENTRES = 2e9, (500, 2500), 500
+_BLOCK = 4_000_000
+_PAIRINGS = 32
+# Noise is left behind where the dimension has a local minimum this part below that at the finest scale.
+_DROP, _LEVEL = 0.1, 0.02
+# Squares of the finest scales that spread by this factor are extrapolated to 0: up to dimension 7 or so.
+_SPREAD = 1.75
+# Changes from the finest scale to the next beyond which a dimension is not clear, and interval widths.
+_FALL, _RISE, _WIDE = 0.08, 0.3, 0.25
+_DRAWS, _NORMAL = 400, 1.96
+# Share of leaves in the minimum spanning tree of random points of a surface; there are none on a curve.
+_LEAVES, _TREE, _UNLIKELY = 0.2211, 512, 0.01
+# Principal values fall by this factor where the rest are noise.
+_GAP, _ROWS = 3.0, 4096
+_NODES, _NODE_NEIGHBOURS, _SHARE = 500, 10, 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Dimension:
+    """Intrinsic dimension of points.
+
+    Attributes
+    ----------
+    value : int or None
+        The dimension; None where there is no clear one, see `reason`.
+    estimate : float
+        Before rounding; NaN where there are too few different points.
+    interval : (float, float)
+        95 % interval of the estimate, normal with the standard deviation of a bootstrap over
+        neighbourhoods: what chance adds, not what curvature, borders and noise do.
+    scale : float
+        Median radius of the neighbourhoods that the estimate is from, in the units of the data; where
+        it is an extrapolation to 0, the smallest.
+    scales, estimates : ndarray, shape (S,)
+        Radii, increasing, in the units of the data, and the estimate at each.
+    reason : str
+        Why there is no clear dimension; empty where there is one.
+    per_point : ndarray, shape (N,), or None
+        Estimate around each point at `scale`.
+    components : tuple of Dimension
+        Those of the connected components, the largest first; empty if not asked for.
+    labels : ndarray of int, shape (N,), or None
+        Component of each point; -1 in components of less than ten points or 1 % of them.
+    """
+
+    value: int | None
+    estimate: float
+    interval: tuple[float, float]
+    scale: float
+    scales: np.ndarray
+    estimates: np.ndarray
+    reason: str = ""
+    per_point: np.ndarray | None = None
+    components: tuple[Dimension, ...] = ()
+    labels: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        why = f", reason={self.reason!r}" if self.reason else ""
+        return (
+            f"Dimension({self.value}, estimate={self.estimate:.3g}, "
+            f"interval=({low:.3g}, {high:.3g}), scale={self.scale:.3g}{why})"
+        )
+
+    def plot(self) -> Figure:
+        """The estimate against scale, with its interval at the scale that it was read from."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(4.6, 3.2), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(
+            self.scales, self.estimates, "o-", color="0.45", markersize=4, label="at this scale"
+        )
+        error = np.array([[self.estimate - self.interval[0]], [self.interval[1] - self.estimate]])
+        label = f"{self.estimate:.3g}, 95 %: {self.interval[0]:.3g} to {self.interval[1]:.3g}"
+        axes.errorbar(
+            [self.scale],
+            [self.estimate],
+            error,
+            fmt="s",
+            color="C0",
+            capsize=3,
+            label=label,
+            zorder=3,
+        )
+        if self.value is not None:
+            axes.axhline(self.value, color="C0", linewidth=0.8, linestyle=":", zorder=1)
+        if self.scale > 0:
+            axes.set_xscale("log")
+        axes.set(xlabel="radius of neighbourhoods (units of the data)", ylabel="dimension")
+        axes.set_ylim(0, 1.15 * max(1.0, *self.estimates, self.interval[1]))
+        axes.legend(frameon=False)
+        return figure
+
+
+def dimension(
+    x: ArrayLike, *, per_point: bool = False, per_component: bool = False, seed: int = 0
+) -> Dimension:
+    """Intrinsic dimension of points, without unit, an integer of at least 0.
+
+    Differences u, v of disjoint pairs of neighbours have E[cos^2(u, v)] = 1 / d where they are spread
+    evenly in d dimensions, whatever the number of neighbours. This angle is averaged over many
+    neighbourhoods of 4, 8, 16, 32 points, then of 32 in random halves, quarters, ... of the points: the
+    dimension against scale. It is read
+
+    - at a local minimum well below the finest scale, if there is one: below it is noise, in more
+      dimensions, beyond it curvature;
+    - otherwise at the finest scales: extrapolated linearly in the squared radius to 0 where the radii
+      differ enough, as they do in few dimensions, else averaged.
+
+    Points whose minimum spanning tree has hardly a leaf are a curve, however it bends; on surfaces a
+    share of 0.22 are leaves. Noise in many features is removed first where the leading principal
+    values stand out. Equal points have dimension 0, and count once. A ribbon thinner than the scales at
+    which it is seen is a curve with noise.
+
+    There is no clear dimension where the estimate changes quickly at the finest scales and never
+    settles, or its interval is wide.
+
+    Parameters
+    ----------
+    x : array, shape (N, ...)
+        At least ten points.
+    per_point : bool
+        Whether to estimate around each point too.
+    per_component : bool
+        Whether to estimate for each connected component too.
+    seed : int
+        Of the random parts, centres, pairs and the bootstrap.
+
+    Returns
+    -------
+    Dimension
+
+    Raises
+    ------
+    TypeError, ValueError
+        If x holds fewer than ten finite points, or a setting is out of range.
+
+    References
+    ----------
+    Johnsson, Soneson, Fontes, IEEE TPAMI 37(1), 2015 (angles between neighbours).
+    Little, Maggioni, Rosasco, Applied and Computational Harmonic Analysis 43(3), 2017 (scales).
+    Steele, Shepp, Eddy, Journal of Applied Probability 24(4), 1987 (leaves of spanning trees).
+    """
+    tensor = as_tensor(x, "x", allow_empty=False).detach().cpu()
+    if tensor.ndim < 2:
+        raise ValueError(f"x must have shape (N, ...), one row a point, got {tuple(tensor.shape)}")
+    if len(tensor) < _FEWEST:
+        raise ValueError(f"x must hold at least {_FEWEST} points, got {len(tensor)}")
+    if tensor.is_complex():
+        raise TypeError(f"x must be real, got {tensor.dtype}")
+    for name, flag in (("per_point", per_point), ("per_component", per_component)):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name} must be True or False, got {flag!r}")
+    seed = integer(seed, "seed", minimum=0)
+    points, unit, place = _different(tensor.double().flatten(1).numpy())
+    found = _of(points, seed, per_point)
+    if found.per_point is not None:
+        found = replace(found, per_point=found.per_point[place])
+    if per_component:
+        labels = _labels(points, seed)
+        parts = [_of(points[labels == c], seed, False) for c in range(labels.max() + 1)]
+        components = tuple(_scaled(part, unit) for part in parts)
+        found = replace(found, components=components, labels=labels[place])
+    return _scaled(found, unit)
+
+
+def _different(x: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """Different points about their median, the length of a unit of them, and the place of each point."""
+    size = float(np.abs(x).max()) or 1.0
+    rows = x / size
+    # Adding 0 makes -0 a 0: rows are compared by their bytes.
+    keys = np.ascontiguousarray(rows + 0.0).view(f"V{8 * x.shape[1]}")[:, 0]
+    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+    # In the order in which they come, so that rotated data meet the same chance.
+    order = first.argsort()
+    rows = rows[first[order]]
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    rows = rows - np.median(rows, 0)
+    spread = float(np.median(np.abs(rows).max(1))) or float(np.abs(rows).max())
+    if spread <= _ROUNDING:
+        return np.zeros((1, x.shape[1])), 1.0, np.zeros(len(x), dtype=int)
+    return rows / spread, size * spread, rank[place]
+
+
+def _scaled(found: Dimension, unit: float) -> Dimension:
+    return replace(found, scale=found.scale * unit, scales=found.scales * unit)
+
+
+def _of(x: np.ndarray, seed: int, per_point: bool) -> Dimension:
+    """Of different points; scales in their units."""
+    none = np.zeros(0)
+    if len(x) == 1:
+        local = np.zeros(1) if per_point else None
+        return Dimension(0, 0.0, (0.0, 0.0), 0.0, none, none, per_point=local)
+    if len(x) < _FEWEST:
+        local = np.full(len(x), np.nan) if per_point else None
+        reason = f"there are only {len(x)} different points"
+        return Dimension(None, math.nan, (math.nan, math.nan), 0.0, none, none, reason, local)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(x))
+    x = x[order]
+    profile = _profile(x, rng)
+    denoised = _without_noise(x, profile)
+    if denoised is not None:
+        x, profile = denoised, _profile(denoised, rng)
+    found = _read(profile, x, rng)
+    if per_point:
+        local = np.empty(len(x))
+        local[order] = _around(x, profile, found.scale, rng)
+        found = replace(found, per_point=local)
+    return found
+
+
+class _Scale(NamedTuple):
+    """Neighbourhoods of one size: k neighbours among the last `part` of the points.
+
+    Their radii and mean squared cosines are arrays, one entry a centre; `variance` is that of the
+    points about their mean, the median of the neighbourhoods.
+    """
+
+    k: int
+    part: int
+    radius: np.ndarray
+    square: np.ndarray
+    variance: float
+
+    @property
+    def dim(self) -> float:
+        return float(1 / self.square.mean())
+
+    @property
+    def size(self) -> float:
+        return float(np.median(self.radius))
+
+
+def _profile(x: np.ndarray, rng: np.random.Generator) -> list[_Scale]:
+    """Scales of points in random order, increasing."""
+    count = min(len(x), int(np.clip(_WORK / x.size, *_CENTRES)))
+    sizes = [k for k in _NEIGHBOURS if k < len(x)]
+    index = _neighbours(x, count, sizes[-1], len(x))
+    scales = [_angles(x, index[:, :k], len(x), rng) for k in sizes]
+    part = len(x) // 2
+    while part >= 2 * _NEIGHBOURS[-1]:
+        index = _neighbours(x, min(len(x), _COARSE_CENTRES), _NEIGHBOURS[-1], part)
+        scales.append(_angles(x, index, part, rng))
+        part //= 2
+    return scales
+
+
+def _neighbours(x: np.ndarray, count: int, k: int, part: int) -> np.ndarray:
+    """Nearest k among the last `part` points of each of the first `count`, itself left out."""
+    start = len(x) - part
+    search = NearestNeighbors(n_neighbors=min(k + 1, part)).fit(x[start:])
+    index = search.kneighbors(x[:count], return_distance=False) + start
+    itself = index == np.arange(count)[:, None]
+    itself[~itself.any(1), -1] = True
+    return np.asarray(index[~itself].reshape(count, -1))
+
+
+def _angles(x: np.ndarray, index: np.ndarray, part: int, rng: np.random.Generator) -> _Scale:
+    count, k = index.shape
+    pairings = [rng.permutation(k)[: k // 4 * 4].reshape(4, -1) for _ in range(_PAIRINGS)]
+    radius, square, variance = np.zeros((3, count))
+    step = max(1, _BLOCK // (k * max(k, x.shape[1])))
+    for start in range(0, count, step):
+        here = slice(start, min(start + step, count))
+        y = x[index[here]] - x[here, None]
+        gram = y @ y.transpose(0, 2, 1)
+        length = np.einsum("mkk->mk", gram)
+        radius[here] = np.sqrt(length[:, -1])
+        for a, b, c, d in pairings:
+            first = length[:, a] + length[:, b] - 2 * gram[:, a, b]
+            second = length[:, c] + length[:, d] - 2 * gram[:, c, d]
+            product = gram[:, a, c] - gram[:, a, d] - gram[:, b, c] + gram[:, b, d]
+            cosine = product**2 / np.maximum(first * second, 1e-300)
+            square[here] += np.minimum(cosine, 1).mean(1) / _PAIRINGS
+            variance[here] += first.mean(1) / (2 * _PAIRINGS)
+    return _Scale(k, part, radius, square, float(np.median(variance)))
+
+
+def _without_noise(x: np.ndarray, profile: list[_Scale]) -> np.ndarray | None:
+    """The leading principal coordinates, if the rest are no wider than the finest neighbourhoods.
+
+    The dimension there is then far greater than the number of coordinates that stand out. The bound
+    is the largest eigenvalue of covariances of noise (Marchenko, Pastur, 1967).
+    """
+    finest = profile[0]
+    if x.shape[1] < 4 or finest.dim < 4:
+        return None
+    rows = x[:_ROWS] - x[:_ROWS].mean(0)
+    _, values, axes = np.linalg.svd(rows, full_matrices=False)
+    values = values**2 / len(rows)
+    most = min(int(finest.dim / 2), len(values) - 1)
+    count = int((values[:most] / np.maximum(values[1 : most + 1], 1e-300)).argmax()) + 1
+    edge = (1 + math.sqrt(x.shape[1] / len(rows))) ** 2
+    noise = 2 * edge * finest.variance / finest.dim
+    if values[count - 1] < _GAP * values[count] or values[count] > noise:
+        return None
+    return np.asarray(x @ axes[:count].T)
+
+
+def _read(profile: list[_Scale], x: np.ndarray, rng: np.random.Generator) -> Dimension:
+    dims = np.array([scale.dim for scale in profile])
+    sizes = np.maximum.accumulate([scale.size for scale in profile])
+    low = [
+        j
+        for j in range(1, len(dims) - 1)
+        if dims[j] <= dims[j - 1] and dims[j + 1] >= (1 - _LEVEL) * dims[j]
+    ]
+    settled = min(low, key=lambda j: dims[j], default=0)
+    reason = ""
+    if settled and dims[settled] < (1 - _DROP) * dims[0]:
+        at = settled
+        estimate, error = _zero(profile[at : at + 1], rng)
+    else:
+        finest = [scale for scale in profile if scale.part == len(x)]
+        at = 0 if _resolved(finest) else len(finest) - 1
+        estimate, error = _zero(finest, rng)
+        change = dims[1] / dims[0] - 1
+        if change < -_FALL:
+            reason = "the estimate falls with scale and does not settle, as in noise"
+        elif change > _RISE:
+            reason = (
+                "the estimate rises from the finest scale on, as where curvature is not resolved"
+            )
+    value = max(1, min(round(estimate), x.shape[1]))
+    size = float(sizes[at])
+    if value > 1:
+        leaves, edge = _leaves(x)
+        count = min(len(x), _TREE)
+        if leaves * count <= min(binom.ppf(_UNLIKELY, count, _LEAVES), _LEAVES / 2 * count):
+            value, reason, size = 1, "", edge
+            estimate = 1 + leaves / _LEAVES
+            error = math.sqrt(leaves * (1 - leaves) / count) / _LEAVES
+    interval = (estimate - _NORMAL * error, estimate + _NORMAL * error)
+    if not reason and _NORMAL * error > max(0.5, _WIDE * estimate):
+        reason = f"the interval {interval[0]:.3g} to {interval[1]:.3g} is wide"
+    return Dimension(None if reason else value, estimate, interval, size, sizes, dims, reason)
+
+
+def _resolved(scales: list[_Scale]) -> bool:
+    return len(scales) > 1 and scales[-1].size ** 2 >= _SPREAD * scales[0].size ** 2
+
+
+def _zero(scales: list[_Scale], rng: np.random.Generator) -> tuple[float, float]:
+    """The estimate and its standard deviation: extrapolated to scale 0, or the weighted mean."""
+    square = np.stack([scale.square for scale in scales])
+    count = square.shape[1]
+    weights = rng.multinomial(count, np.full(count, 1 / count), _DRAWS) / count
+    dims = 1 / np.column_stack([square.mean(1), square @ weights.T]).T
+    if _resolved(scales):
+        a = np.column_stack([np.ones(len(scales)), [scale.size**2 for scale in scales]])
+        combine = np.linalg.pinv(a)[0]
+    else:
+        combine = 1 / np.maximum(dims[1:].var(0), 1e-12)
+        combine = combine / combine.sum()
+    found = dims @ combine
+    return float(found[0]), float(found[1:].std())
+
+
+def _leaves(x: np.ndarray) -> tuple[float, float]:
+    """Share of leaves in the minimum spanning tree of some points, and its usual edge."""
+    tree = minimum_spanning_tree(squareform(pdist(x[:_TREE]))).tocoo()
+    degree = np.bincount(np.concatenate([tree.row, tree.col]))
+    return float((degree == 1).mean()), float(np.median(tree.data))
+
+
+def _around(
+    x: np.ndarray, profile: list[_Scale], size: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Estimates around all points at a scale, each of the neighbourhoods of its neighbours."""
+    scale = min(profile[len(_NEIGHBOURS) - 1 :] or profile[-1:], key=lambda s: abs(s.size - size))
+    index = _neighbours(x, len(x), scale.k, scale.part)
+    square = _angles(x, index, scale.part, rng).square
+    return np.asarray(1 / (square[index].mean(1) / 2 + square / 2))
+
+
+def _labels(x: np.ndarray, seed: int) -> np.ndarray:
+    """Connected component of each point, by size; -1 in small ones."""
+    nodes = make_nodes(x, _NODES, _NODE_NEIGHBOURS, seed)
+    search = NearestNeighbors(n_neighbors=1).fit(nodes.points)
+    labels = nodes.component[search.kneighbors(x, return_distance=False)[:, 0]]
+    share = np.bincount(labels)
+    rank = np.empty(len(share), dtype=int)
+    rank[share.argsort(kind="stable")[::-1]] = np.arange(len(share))
+    small = share < max(_FEWEST, _SHARE * len(x))
+    return np.where(small, -1, rank)[labels]
