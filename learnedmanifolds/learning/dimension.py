@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +25,7 @@ _ROUNDING = 1e-14
 # Neighbours at the scales that all points give; coarser scales have the last number in random parts.
 _NEIGHBOURS = (4, 8, 16, 32)
 # Centres of neighbourhoods: as many as distances at this cost allow, within bounds.
-_WORK, _CENTRES, _COARSE_CENTRES = 2e9, (500, 2500), 500
+_WORK, _CENTRES, _COARSE_CENTRES = 1e9, (500, 2500), 250
 _BLOCK = 4_000_000
 _PAIRINGS = 32
 # Noise is left behind where the dimension has a local minimum this part below that at the finest scale.
@@ -33,11 +34,13 @@ _DROP, _LEVEL = 0.1, 0.02
 _SPREAD = 1.75
 # Changes from the finest scale to the next beyond which a dimension is not clear, and interval widths.
 _FALL, _RISE, _WIDE = 0.08, 0.3, 0.25
+# Error of a straight line in the squared radius, relative.
+_MODEL = 0.01
 _DRAWS, _NORMAL = 400, 1.96
 # Share of leaves in the minimum spanning tree of random points of a surface; there are none on a curve.
 _LEAVES, _TREE, _UNLIKELY = 0.2211, 512, 0.01
-# Principal values fall by this factor where the rest are noise.
-_GAP, _ROWS = 3.0, 4096
+# Of so many features noise is removed if so far fewer principal values stand out, and so far, from it.
+_MANY, _FAR_FEWER, _GAP, _ROWS = 10, 4, 10.0, 4096
 _NODES, _NODE_NEIGHBOURS, _SHARE = 500, 10, 0.01
 
 
@@ -195,16 +198,17 @@ def _different(x: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
     """Different points about their median, the length of a unit of them, and the place of each point."""
     size = float(np.abs(x).max()) or 1.0
     rows = x / size
-    # Adding 0 makes -0 a 0: rows are compared by their bytes.
-    keys = np.ascontiguousarray(rows + 0.0).view(f"V{8 * x.shape[1]}")[:, 0]
+    rows -= np.median(rows, 0)
+    # Equal rows have the same sum of random multiples, others do not, up to rounding.
+    multiples = np.random.default_rng(0).standard_normal(x.shape[1])
+    keys = (rows * multiples).sum(1)
     _, first, place = np.unique(keys, return_index=True, return_inverse=True)
     # In the order in which they come, so that rotated data meet the same chance.
     order = first.argsort()
-    rows = rows[first[order]]
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    rows = rows - np.median(rows, 0)
-    spread = float(np.median(np.abs(rows).max(1))) or float(np.abs(rows).max())
+    rows = rows[first[order]]
+    spread = float(np.median(np.abs(rows).max(1)))
     if spread <= _ROUNDING:
         return np.zeros((1, x.shape[1])), 1.0, np.zeros(len(x), dtype=int)
     return rows / spread, size * spread, rank[place]
@@ -227,10 +231,8 @@ def _of(x: np.ndarray, seed: int, per_point: bool) -> Dimension:
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(x))
     x = x[order]
+    x = _without_noise(x, rng)
     profile = _profile(x, rng)
-    denoised = _without_noise(x, profile)
-    if denoised is not None:
-        x, profile = denoised, _profile(denoised, rng)
     found = _read(profile, x, rng)
     if per_point:
         local = np.empty(len(x))
@@ -265,12 +267,11 @@ def _profile(x: np.ndarray, rng: np.random.Generator) -> list[_Scale]:
     """Scales of points in random order, increasing."""
     count = min(len(x), int(np.clip(_WORK / x.size, *_CENTRES)))
     sizes = [k for k in _NEIGHBOURS if k < len(x)]
-    index = _neighbours(x, count, sizes[-1], len(x))
-    scales = [_angles(x, index[:, :k], len(x), rng) for k in sizes]
+    scales = _angles(x, _neighbours(x, count, sizes[-1], len(x)), sizes, len(x), rng)
     part = len(x) // 2
     while part >= 2 * _NEIGHBOURS[-1]:
         index = _neighbours(x, min(len(x), _COARSE_CENTRES), _NEIGHBOURS[-1], part)
-        scales.append(_angles(x, index, part, rng))
+        scales += _angles(x, index, _NEIGHBOURS[-1:], part, rng)
         part //= 2
     return scales
 
@@ -285,46 +286,51 @@ def _neighbours(x: np.ndarray, count: int, k: int, part: int) -> np.ndarray:
     return np.asarray(index[~itself].reshape(count, -1))
 
 
-def _angles(x: np.ndarray, index: np.ndarray, part: int, rng: np.random.Generator) -> _Scale:
-    count, k = index.shape
-    pairings = [rng.permutation(k)[: k // 4 * 4].reshape(4, -1) for _ in range(_PAIRINGS)]
-    radius, square, variance = np.zeros((3, count))
-    step = max(1, _BLOCK // (k * max(k, x.shape[1])))
+def _angles(
+    x: np.ndarray, index: np.ndarray, sizes: Sequence[int], part: int, rng: np.random.Generator
+) -> list[_Scale]:
+    """Scales of the first so many neighbours, given by their indices."""
+    count, most = index.shape
+    pairings = [rng.permuted(np.tile(np.arange(k // 4 * 4), (_PAIRINGS, 1)), axis=1) for k in sizes]
+    radius, square, variance = np.zeros((3, len(sizes), count))
+    step = max(1, _BLOCK // (most * max(most, x.shape[1])))
     for start in range(0, count, step):
         here = slice(start, min(start + step, count))
         y = x[index[here]] - x[here, None]
         gram = y @ y.transpose(0, 2, 1)
         length = np.einsum("mkk->mk", gram)
-        radius[here] = np.sqrt(length[:, -1])
-        for a, b, c, d in pairings:
-            first = length[:, a] + length[:, b] - 2 * gram[:, a, b]
-            second = length[:, c] + length[:, d] - 2 * gram[:, c, d]
-            product = gram[:, a, c] - gram[:, a, d] - gram[:, b, c] + gram[:, b, d]
-            cosine = product**2 / np.maximum(first * second, 1e-300)
-            square[here] += np.minimum(cosine, 1).mean(1) / _PAIRINGS
-            variance[here] += first.mean(1) / (2 * _PAIRINGS)
-    return _Scale(k, part, radius, square, float(np.median(variance)))
+        for j, k in enumerate(sizes):
+            radius[j, here] = np.sqrt(length[:, k - 1])
+            for pairing in pairings[j]:
+                a, b, c, d = pairing.reshape(4, -1)
+                first = length[:, a] + length[:, b] - 2 * gram[:, a, b]
+                second = length[:, c] + length[:, d] - 2 * gram[:, c, d]
+                product = gram[:, a, c] - gram[:, a, d] - gram[:, b, c] + gram[:, b, d]
+                cosine = product**2 / np.maximum(first * second, 1e-300)
+                square[j, here] += np.minimum(cosine, 1).mean(1) / _PAIRINGS
+                variance[j, here] += first.mean(1) / (2 * _PAIRINGS)
+    median = np.median(variance, 1)
+    return [_Scale(k, part, radius[j], square[j], float(median[j])) for j, k in enumerate(sizes)]
 
 
-def _without_noise(x: np.ndarray, profile: list[_Scale]) -> np.ndarray | None:
+def _without_noise(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The leading principal coordinates, if the rest are no wider than the finest neighbourhoods.
 
-    The dimension there is then far greater than the number of coordinates that stand out. The bound
-    is the largest eigenvalue of covariances of noise (Marchenko, Pastur, 1967).
+    These are then of far greater dimension than the number of coordinates that stand out: noise. The
+    bound is the largest eigenvalue of the covariance of noise (Marchenko, Pastur, 1967).
     """
-    finest = profile[0]
-    if x.shape[1] < 4 or finest.dim < 4:
-        return None
+    if x.shape[1] < _MANY:
+        return x
+    index = _neighbours(x, min(len(x), _CENTRES[0]), _NEIGHBOURS[0], len(x))
+    (finest,) = _angles(x, index, _NEIGHBOURS[:1], len(x), rng)
     rows = x[:_ROWS] - x[:_ROWS].mean(0)
-    _, values, axes = np.linalg.svd(rows, full_matrices=False)
-    values = values**2 / len(rows)
-    most = min(int(finest.dim / 2), len(values) - 1)
-    count = int((values[:most] / np.maximum(values[1 : most + 1], 1e-300)).argmax()) + 1
+    values, axes = np.linalg.eigh(rows.T @ rows / len(rows))
+    values, axes = values[::-1], axes[:, ::-1]
     edge = (1 + math.sqrt(x.shape[1] / len(rows))) ** 2
-    noise = 2 * edge * finest.variance / finest.dim
-    if values[count - 1] < _GAP * values[count] or values[count] > noise:
-        return None
-    return np.asarray(x @ axes[:count].T)
+    count = int((values > edge * finest.variance / finest.dim).sum())
+    if not 1 <= count <= finest.dim / _FAR_FEWER or values[0] < _GAP * values[count]:
+        return x
+    return np.asarray(x @ axes[:, :count])
 
 
 def _read(profile: list[_Scale], x: np.ndarray, rng: np.random.Generator) -> Dimension:
@@ -348,12 +354,13 @@ def _read(profile: list[_Scale], x: np.ndarray, rng: np.random.Generator) -> Dim
         if change < -_FALL:
             reason = "the estimate falls with scale and does not settle, as in noise"
         elif change > _RISE:
+            at, estimate = 0, float(dims[0])
             reason = (
                 "the estimate rises from the finest scale on, as where curvature is not resolved"
             )
     value = max(1, min(round(estimate), x.shape[1]))
     size = float(sizes[at])
-    if value > 1:
+    if value > 1 or reason:
         leaves, edge = _leaves(x)
         count = min(len(x), _TREE)
         if leaves * count <= min(binom.ppf(_UNLIKELY, count, _LEAVES), _LEAVES / 2 * count):
@@ -377,8 +384,9 @@ def _zero(scales: list[_Scale], rng: np.random.Generator) -> tuple[float, float]
     weights = rng.multinomial(count, np.full(count, 1 / count), _DRAWS) / count
     dims = 1 / np.column_stack([square.mean(1), square @ weights.T]).T
     if _resolved(scales):
-        a = np.column_stack([np.ones(len(scales)), [scale.size**2 for scale in scales]])
-        combine = np.linalg.pinv(a)[0]
+        line = np.column_stack([np.ones(len(scales)), [scale.size**2 for scale in scales]])
+        trust = 1 / np.sqrt(dims[1:].var(0) + (_MODEL * dims[0]) ** 2)
+        combine = np.linalg.pinv(trust[:, None] * line)[0] * trust
     else:
         combine = 1 / np.maximum(dims[1:].var(0), 1e-12)
         combine = combine / combine.sum()
@@ -399,7 +407,8 @@ def _around(
     """Estimates around all points at a scale, each of the neighbourhoods of its neighbours."""
     scale = min(profile[len(_NEIGHBOURS) - 1 :] or profile[-1:], key=lambda s: abs(s.size - size))
     index = _neighbours(x, len(x), scale.k, scale.part)
-    square = _angles(x, index, scale.part, rng).square
+    (around,) = _angles(x, index, (scale.k,), scale.part, rng)
+    square = around.square
     return np.asarray(1 / (square[index].mean(1) / 2 + square / 2))
 
 
