@@ -29,7 +29,7 @@ _WORK, _CENTRES, _COARSE_CENTRES = 1e9, (500, 2500), 250
 _BLOCK = 4_000_000
 _PAIRINGS = 32
 # Noise is left behind where the dimension has a local minimum this part below that at the finest scale.
-_DROP, _LEVEL = 0.1, 0.02
+_DROP, _LEVEL, _SLOWER = 0.1, 0.02, 0.35
 # Squares of the finest scales that spread by this factor are extrapolated to 0: up to dimension 7 or so.
 _SPREAD = 1.75
 # Changes from the finest scale to the next beyond which a dimension is not clear, and interval widths.
@@ -336,12 +336,7 @@ def _without_noise(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _read(profile: list[_Scale], x: np.ndarray, rng: np.random.Generator) -> Dimension:
     dims = np.array([scale.dim for scale in profile])
     sizes = np.maximum.accumulate([scale.size for scale in profile])
-    low = [
-        j
-        for j in range(1, len(dims) - 1)
-        if dims[j] <= dims[j - 1] and dims[j + 1] >= (1 - _LEVEL) * dims[j]
-    ]
-    settled = min(low, key=lambda j: dims[j], default=0)
+    settled = _settled(dims)
     reason = ""
     if settled and dims[settled] < (1 - _DROP) * dims[0]:
         at = settled
@@ -371,6 +366,16 @@ def _read(profile: list[_Scale], x: np.ndarray, rng: np.random.Generator) -> Dim
     if not reason and _NORMAL * error > max(0.5, _WIDE * estimate):
         reason = f"the interval {interval[0]:.3g} to {interval[1]:.3g} is wide"
     return Dimension(None if reason else value, estimate, interval, size, sizes, dims, reason)
+
+
+def _settled(dims: np.ndarray) -> int:
+    """Index of the least estimate at which a fall has come to rest, 0 if there is none."""
+    fall = -np.diff(np.log(dims))
+    steepest = np.maximum.accumulate(fall)
+    rests = fall <= np.maximum(_LEVEL, _SLOWER * steepest)
+    # Between two estimates the lesser is taken; a rest before any fall is the finest scale itself.
+    found = [j + int(fall[j] > 0) for j in np.flatnonzero(rests)]
+    return min(found, key=lambda j: dims[j], default=0)
 
 
 def _resolved(scales: list[_Scale]) -> bool:
