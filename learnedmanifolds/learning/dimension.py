@@ -29,12 +29,12 @@ _WORK, _CENTRES, _COARSE_CENTRES = 1e9, (500, 2500), 250
 _BLOCK = 4_000_000
 _PAIRINGS = 32
 # Noise is left behind where the dimension has a local minimum this part below that at the finest scale.
-_DROP, _LEVEL, _SLOWER = 0.1, 0.02, 0.35
+_DROP, _LEVEL, _SLOWER = 0.1, 0.02, 0.5
 # Squares of the finest scales that spread by this factor are extrapolated to 0: up to dimension 7 or so.
 _SPREAD = 1.75
 # Changes from the finest scale to the next beyond which a dimension is not clear, and interval widths.
 _FALL, _RISE, _WIDE = 0.08, 0.3, 0.25
-# Error of a straight line in the squared radius, relative.
+# Relative error of what is fitted to the finest scales: a straight line, or one value.
 _MODEL = 0.01
 _DRAWS, _NORMAL = 400, 1.96
 # Share of leaves in the minimum spanning tree of random points of a surface; there are none on a curve.
@@ -388,13 +388,11 @@ def _zero(scales: list[_Scale], rng: np.random.Generator) -> tuple[float, float]
     count = square.shape[1]
     weights = rng.multinomial(count, np.full(count, 1 / count), _DRAWS) / count
     dims = 1 / np.column_stack([square.mean(1), square @ weights.T]).T
+    trust = 1 / np.sqrt(dims[1:].var(0) + (_MODEL * dims[0]) ** 2)
+    model = np.ones((len(scales), 1))
     if _resolved(scales):
-        line = np.column_stack([np.ones(len(scales)), [scale.size**2 for scale in scales]])
-        trust = 1 / np.sqrt(dims[1:].var(0) + (_MODEL * dims[0]) ** 2)
-        combine = np.linalg.pinv(trust[:, None] * line)[0] * trust
-    else:
-        combine = 1 / np.maximum(dims[1:].var(0), 1e-12)
-        combine = combine / combine.sum()
+        model = np.column_stack([model, [scale.size**2 for scale in scales]])
+    combine = np.linalg.pinv(trust[:, None] * model)[0] * trust
     found = dims @ combine
     return float(found[0]), float(found[1:].std())
 
