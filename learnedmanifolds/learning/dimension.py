@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import binom
 from sklearn.neighbors import NearestNeighbors
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer
+from learnedmanifolds._convert import to_tensor
 from learnedmanifolds.learning.nodes import make_nodes
 
 if TYPE_CHECKING:
@@ -171,7 +173,10 @@ def dimension(
     Little, Maggioni, Rosasco, Applied and Computational Harmonic Analysis 43(3), 2017 (scales).
     Steele, Shepp, Eddy, Journal of Applied Probability 24(4), 1987 (leaves of spanning trees).
     """
-    tensor = as_tensor(x, "x", allow_empty=False).detach().cpu()
+    tensor = to_tensor(x, "x")
+    if tensor.dtype == torch.bool:
+        tensor = tensor.to(torch.uint8)
+    tensor = as_tensor(tensor, "x", allow_empty=False).detach().cpu()
     if tensor.ndim < 2:
         raise ValueError(f"x must have shape (N, ...), one row a point, got {tuple(tensor.shape)}")
     if len(tensor) < _FEWEST:
@@ -343,12 +348,17 @@ def _read(profile: list[_Scale], x: np.ndarray, rng: np.random.Generator) -> Dim
         estimate, error = _zero(profile[at : at + 1], rng)
     else:
         finest = [scale for scale in profile if scale.part == len(x)]
-        at = 0 if _resolved(finest) else len(finest) - 1
+        # The nearest few points of a grid lie along its axes.
+        change = np.diff(dims[: len(finest)]) / dims[: len(finest) - 1]
+        skip = int(
+            len(change) > 2 and change[0] > _RISE and bool((np.abs(change[1:]) < _FALL).all())
+        )
+        finest, change = finest[skip:], change[skip:]
+        at = skip if _resolved(finest) else skip + len(finest) - 1
         estimate, error = _zero(finest, rng)
-        change = dims[1] / dims[0] - 1
-        if change < -_FALL:
+        if change[0] < -_FALL:
             reason = "the estimate falls with scale and does not settle, as in noise"
-        elif change > _RISE:
+        elif change[0] > _RISE:
             at, estimate = 0, float(dims[0])
             reason = (
                 "the estimate rises from the finest scale on, as where curvature is not resolved"
