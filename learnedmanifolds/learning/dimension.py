@@ -38,6 +38,8 @@ _SPREAD = 1.75
 _FALL, _RISE, _WIDE = 0.08, 0.3, 0.25
 # Relative error of what is fitted to the finest scales: a straight line, or one value.
 _MODEL = 0.01
+# Estimates around single points differ by this factor, between such quantiles, if parts do.
+_DIFFERENT, _TAIL = 2.0, 0.1
 _DRAWS, _NORMAL = 400, 1.96
 # Share of leaves in the minimum spanning tree of random points of a surface; there are none on a curve.
 _LEAVES, _TREE, _UNLIKELY = 0.2211, 512, 0.01
@@ -57,8 +59,9 @@ class Dimension:
     estimate : float
         Before rounding; NaN where there are too few different points.
     interval : (float, float)
-        95 % interval of the estimate, normal with the standard deviation of a bootstrap over
-        neighbourhoods: what chance adds, not what curvature, borders and noise do.
+        95 % interval of the estimate: normal, with the standard deviation of a bootstrap over
+        neighbourhoods and 1 % for what is fitted. It holds what chance adds, not what noise, borders
+        and curvature do: with noise it is around an estimate that is too high.
     scale : float
         Median radius of the neighbourhoods that the estimate is from, in the units of the data; where
         it is an extrapolation to 0, the smallest.
@@ -145,7 +148,7 @@ def dimension(
     which it is seen is a curve with noise.
 
     There is no clear dimension where the estimate changes quickly at the finest scales and never
-    settles, or its interval is wide.
+    settles, where parts of the points differ much, or where its interval is wide.
 
     Parameters
     ----------
@@ -341,20 +344,21 @@ def _without_noise(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _read(profile: list[_Scale], x: np.ndarray, rng: np.random.Generator) -> Dimension:
     dims = np.array([scale.dim for scale in profile])
     sizes = np.maximum.accumulate([scale.size for scale in profile])
+    n_finest = sum(scale.part == len(x) for scale in profile)
     settled = _settled(dims)
     reason = ""
     if settled and dims[settled] < (1 - _DROP) * dims[0]:
         at = settled
         estimate, error = _zero(profile[at : at + 1], rng)
     else:
-        finest = [scale for scale in profile if scale.part == len(x)]
+        finest = profile[:n_finest]
         # The nearest few points of a grid lie along its axes.
-        change = np.diff(dims[: len(finest)]) / dims[: len(finest) - 1]
+        change = np.diff(dims[:n_finest]) / dims[: n_finest - 1]
         skip = int(
             len(change) > 2 and change[0] > _RISE and bool((np.abs(change[1:]) < _FALL).all())
         )
         finest, change = finest[skip:], change[skip:]
-        at = skip if _resolved(finest) else skip + len(finest) - 1
+        at = skip if _resolved(finest) else n_finest - 1
         estimate, error = _zero(finest, rng)
         if change[0] < -_FALL:
             reason = "the estimate falls with scale and does not settle, as in noise"
@@ -363,6 +367,10 @@ def _read(profile: list[_Scale], x: np.ndarray, rng: np.random.Generator) -> Dim
             reason = (
                 "the estimate rises from the finest scale on, as where curvature is not resolved"
             )
+    local = 1 / profile[max(at, n_finest - 1)].square
+    low, high = np.quantile(local, (_TAIL, 1 - _TAIL))
+    if not reason and high > _DIFFERENT * low:
+        reason = f"parts of the points differ, from {low:.2g} to {high:.2g}; see per_component, per_point"
     value = max(1, min(round(estimate), x.shape[1]))
     size = float(sizes[at])
     if value > 1 or reason:
@@ -382,7 +390,7 @@ def _settled(dims: np.ndarray) -> int:
     """Index of the least estimate at which a fall has come to rest, 0 if there is none."""
     fall = -np.diff(np.log(dims))
     steepest = np.maximum.accumulate(fall)
-    rests = fall <= np.maximum(_LEVEL, _SLOWER * steepest)
+    rests = fall <= np.clip(_SLOWER * steepest, _LEVEL, _FALL)
     # Between two estimates the lesser is taken; a rest before any fall is the finest scale itself.
     found = [j + int(fall[j] > 0) for j in np.flatnonzero(rests)]
     return min(found, key=lambda j: dims[j], default=0)
@@ -404,7 +412,7 @@ def _zero(scales: list[_Scale], rng: np.random.Generator) -> tuple[float, float]
         model = np.column_stack([model, [scale.size**2 for scale in scales]])
     combine = np.linalg.pinv(trust[:, None] * model)[0] * trust
     found = dims @ combine
-    return float(found[0]), float(found[1:].std())
+    return float(found[0]), math.hypot(float(found[1:].std()), _MODEL * float(found[0]))
 
 
 def _leaves(x: np.ndarray) -> tuple[float, float]:
