@@ -119,10 +119,10 @@ class Dimension:
         )
         if self.value is not None:
             axes.axhline(self.value, color="C0", linewidth=0.8, linestyle=":", zorder=1)
-        if self.scale > 0:
+        if len(self.scales) and self.scales[-1] > 10 * self.scales[0] > 0:
             axes.set_xscale("log")
         axes.set(xlabel="radius of neighbourhoods (units of the data)", ylabel="dimension")
-        axes.set_ylim(0, 1.15 * max(1.0, *self.estimates, self.interval[1]))
+        axes.set_ylim(0, 1.15 * float(np.nanmax([1.0, *self.estimates, self.interval[1]])))
         axes.legend(frameon=False)
         return figure
 

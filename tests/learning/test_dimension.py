@@ -258,7 +258,7 @@ def test_the_same_seed_gives_the_same_bits():
 
 
 def test_the_plot():
-    figure = lm.dimension(sphere(300, 2, np.random.default_rng(0))).plot()
+    figure = lm.dimension(helix(300, 1, np.random.default_rng(0))).plot()
     assert isinstance(figure, Figure)
     assert figure.axes[0].get_xscale() == "log"
     assert isinstance(lm.dimension(np.ones((20, 3))).plot(), Figure)
