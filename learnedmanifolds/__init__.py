@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from learnedmanifolds.inverse.problem import InverseProblem
     from learnedmanifolds.inverse.solve import solve
     from learnedmanifolds.inverse.solve_batch import solve_batch
+    from learnedmanifolds.learning.dimension import dimension
     from learnedmanifolds.manifolds import GeomstatsManifold, GeooptManifold, PymanoptManifold
     from learnedmanifolds.models import DiffusionVAE, ManifoldVAE, MixtureVAE, pretrained, select
 
@@ -63,6 +64,7 @@ _HOMES = {
     "check_retraction": "learnedmanifolds.checks",
     "check_transport": "learnedmanifolds.checks",
     "compare": "learnedmanifolds.inverse",
+    "dimension": "learnedmanifolds.learning.dimension",
     "load": "learnedmanifolds.files",
     "pretrained": "learnedmanifolds.models",
     "select": "learnedmanifolds.models",
@@ -108,6 +110,7 @@ __all__ = [
     "compare",
     "datasets",
     "diffusion",
+    "dimension",
     "files",
     "geometry",
     "inverse",

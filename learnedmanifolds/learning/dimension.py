@@ -1,0 +1,445 @@
+"""Intrinsic dimension of a point cloud, with its interval and against scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from scipy.sparse.csgraph import minimum_spanning_tree
+from scipy.spatial.distance import pdist, squareform
+from scipy.stats import binom
+from sklearn.neighbors import NearestNeighbors
+
+from learnedmanifolds._check import ArrayLike, as_tensor, integer
+from learnedmanifolds._convert import to_tensor
+from learnedmanifolds.learning.nodes import make_nodes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_FEWEST = 10
+# Spread that is rounding, in units of the largest number.
+_ROUNDING = 1e-14
+# Neighbours at the scales that all points give; coarser scales have the last number in random parts.
+_NEIGHBOURS = (4, 8, 16, 32)
+# Centres of neighbourhoods: as many as distances at this cost allow, within bounds.
+_WORK, _CENTRES, _COARSE_CENTRES = 1e9, (500, 2500), 250
+_BLOCK = 4_000_000
+_PAIRINGS = 32
+# Noise is left behind where the dimension has a local minimum this part below that at the finest scale.
+_DROP, _LEVEL, _SLOWER = 0.1, 0.02, 0.5
+# Squares of the finest scales that spread by this factor are extrapolated to 0: up to dimension 7 or so.
+_SPREAD = 1.75
+# Changes from the finest scale to the next beyond which a dimension is not clear, and interval widths.
+_FALL, _RISE, _WIDE = 0.08, 0.3, 0.25
+# Relative error of what is fitted to the finest scales: a straight line, or one value.
+_MODEL = 0.01
+# Estimates around single points differ by this factor, between such quantiles, if parts do.
+_DIFFERENT, _TAIL = 2.0, 0.1
+_DRAWS, _NORMAL = 400, 1.96
+# Share of leaves in the minimum spanning tree of random points of a surface; there are none on a curve.
+_LEAVES, _TREE, _UNLIKELY = 0.2211, 512, 0.01
+# Of so many features noise is removed if so far fewer principal values stand out, and so far, from it.
+_MANY, _FAR_FEWER, _GAP, _ROWS = 10, 4, 10.0, 4096
+_NODES, _NODE_NEIGHBOURS, _SHARE = 500, 10, 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Dimension:
+    """Intrinsic dimension of points.
+
+    Attributes
+    ----------
+    value : int or None
+        The dimension; None where there is no clear one, see `reason`.
+    estimate : float
+        Before rounding; NaN where there are too few different points.
+    interval : (float, float)
+        95 % interval of the estimate: normal, with the standard deviation of a bootstrap over
+        neighbourhoods and 1 % for what is fitted. It holds what chance adds, not what noise, borders
+        and curvature do: with noise it is around an estimate that is too high.
+    scale : float
+        Median radius of the neighbourhoods that the estimate is from, in the units of the data; where
+        it is an extrapolation to 0, the smallest.
+    scales, estimates : ndarray, shape (S,)
+        Radii, increasing, in the units of the data, and the estimate at each.
+    reason : str
+        Why there is no clear dimension; empty where there is one.
+    per_point : ndarray, shape (N,), or None
+        Estimate around each point at `scale`.
+    components : tuple of Dimension
+        Those of the connected components, the largest first; empty if not asked for.
+    labels : ndarray of int, shape (N,), or None
+        Component of each point; -1 in components of less than ten points or 1 % of them.
+    """
+
+    value: int | None
+    estimate: float
+    interval: tuple[float, float]
+    scale: float
+    scales: np.ndarray
+    estimates: np.ndarray
+    reason: str = ""
+    per_point: np.ndarray | None = None
+    components: tuple[Dimension, ...] = ()
+    labels: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        why = f", reason={self.reason!r}" if self.reason else ""
+        return (
+            f"Dimension({self.value}, estimate={self.estimate:.3g}, "
+            f"interval=({low:.3g}, {high:.3g}), scale={self.scale:.3g}{why})"
+        )
+
+    def plot(self) -> Figure:
+        """The estimate against scale, with its interval at the scale that it was read from."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(4.6, 3.2), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(
+            self.scales, self.estimates, "o-", color="0.45", markersize=4, label="at this scale"
+        )
+        error = np.array([[self.estimate - self.interval[0]], [self.interval[1] - self.estimate]])
+        label = f"{self.estimate:.3g}, 95 %: {self.interval[0]:.3g} to {self.interval[1]:.3g}"
+        axes.errorbar(
+            [self.scale],
+            [self.estimate],
+            error,
+            fmt="s",
+            color="C0",
+            capsize=3,
+            label=label,
+            zorder=3,
+        )
+        if self.value is not None:
+            axes.axhline(self.value, color="C0", linewidth=0.8, linestyle=":", zorder=1)
+        if len(self.scales) and self.scales[-1] > 10 * self.scales[0] > 0:
+            axes.set_xscale("log")
+        axes.set(xlabel="radius of neighbourhoods (units of the data)", ylabel="dimension")
+        axes.set_ylim(0, 1.15 * float(np.nanmax([1.0, *self.estimates, self.interval[1]])))
+        axes.legend(frameon=False)
+        return figure
+
+
+def dimension(
+    x: ArrayLike, *, per_point: bool = False, per_component: bool = False, seed: int = 0
+) -> Dimension:
+    """Intrinsic dimension of points, without unit, an integer of at least 0.
+
+    Differences u, v of disjoint pairs of neighbours have E[cos^2(u, v)] = 1 / d where they are spread
+    evenly in d dimensions, whatever the number of neighbours. This angle is averaged over many
+    neighbourhoods of 4, 8, 16, 32 points, then of 32 in random halves, quarters, ... of the points: the
+    dimension against scale. It is read
+
+    - at a local minimum well below the finest scale, if there is one: below it is noise, in more
+      dimensions, beyond it curvature;
+    - otherwise at the finest scales: extrapolated linearly in the squared radius to 0 where the radii
+      differ enough, as they do in few dimensions, else averaged.
+
+    Points whose minimum spanning tree has hardly a leaf are a curve, however it bends; on surfaces a
+    share of 0.22 are leaves. Noise in many features is removed first where the leading principal
+    values stand out. Equal points have dimension 0, and count once. A ribbon thinner than the scales at
+    which it is seen is a curve with noise.
+
+    There is no clear dimension where the estimate changes quickly at the finest scales and never
+    settles, where parts of the points differ much, or where its interval is wide.
+
+    Parameters
+    ----------
+    x : array, shape (N, ...)
+        At least ten points.
+    per_point : bool
+        Whether to estimate around each point too.
+    per_component : bool
+        Whether to estimate for each connected component too.
+    seed : int
+        Of the random parts, centres, pairs and the bootstrap.
+
+    Returns
+    -------
+    Dimension
+
+    Raises
+    ------
+    TypeError, ValueError
+        If x holds fewer than ten finite points, or a setting is out of range.
+
+    References
+    ----------
+    Johnsson, Soneson, Fontes, IEEE TPAMI 37(1), 2015 (angles between neighbours).
+    Little, Maggioni, Rosasco, Applied and Computational Harmonic Analysis 43(3), 2017 (scales).
+    Steele, Shepp, Eddy, Journal of Applied Probability 24(4), 1987 (leaves of spanning trees).
+    """
+    tensor = to_tensor(x, "x")
+    if tensor.dtype == torch.bool:
+        tensor = tensor.to(torch.uint8)
+    tensor = as_tensor(tensor, "x", allow_empty=False).detach().cpu()
+    if tensor.ndim < 2:
+        raise ValueError(f"x must have shape (N, ...), one row a point, got {tuple(tensor.shape)}")
+    if len(tensor) < _FEWEST:
+        raise ValueError(f"x must hold at least {_FEWEST} points, got {len(tensor)}")
+    if tensor.is_complex():
+        raise TypeError(f"x must be real, got {tensor.dtype}")
+    for name, flag in (("per_point", per_point), ("per_component", per_component)):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name} must be True or False, got {flag!r}")
+    seed = integer(seed, "seed", minimum=0)
+    points, unit, place = _different(tensor.double().flatten(1).numpy())
+    found = _of(points, seed, per_point)
+    if found.per_point is not None:
+        found = replace(found, per_point=found.per_point[place])
+    if per_component:
+        labels = _labels(points, seed)
+        parts = [_of(points[labels == c], seed, False) for c in range(labels.max() + 1)]
+        components = tuple(_scaled(part, unit) for part in parts)
+        found = replace(found, components=components, labels=labels[place])
+    return _scaled(found, unit)
+
+
+def _different(x: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """Different points about their median, the length of a unit of them, and the place of each point."""
+    size = float(np.abs(x).max()) or 1.0
+    rows = x / size
+    rows -= np.median(rows, 0)
+    # Equal rows have the same sum of random multiples, others do not, up to rounding.
+    multiples = np.random.default_rng(0).standard_normal(x.shape[1])
+    keys = (rows * multiples).sum(1)
+    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+    # In the order in which they come, so that rotated data meet the same chance.
+    order = first.argsort()
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    rows = rows[first[order]]
+    spread = float(np.median(np.abs(rows).max(1)))
+    if spread <= _ROUNDING:
+        return np.zeros((1, x.shape[1])), 1.0, np.zeros(len(x), dtype=int)
+    return rows / spread, size * spread, rank[place]
+
+
+def _scaled(found: Dimension, unit: float) -> Dimension:
+    return replace(found, scale=found.scale * unit, scales=found.scales * unit)
+
+
+def _of(x: np.ndarray, seed: int, per_point: bool) -> Dimension:
+    """Of different points; scales in their units."""
+    none = np.zeros(0)
+    if len(x) == 1:
+        local = np.zeros(1) if per_point else None
+        return Dimension(0, 0.0, (0.0, 0.0), 0.0, none, none, per_point=local)
+    if len(x) < _FEWEST:
+        local = np.full(len(x), np.nan) if per_point else None
+        reason = f"there are only {len(x)} different points"
+        return Dimension(None, math.nan, (math.nan, math.nan), 0.0, none, none, reason, local)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(x))
+    x = x[order]
+    x = _without_noise(x, rng)
+    profile = _profile(x, rng)
+    found = _read(profile, x, rng)
+    if per_point:
+        local = np.empty(len(x))
+        local[order] = _around(x, profile, found.scale, rng)
+        found = replace(found, per_point=local)
+    return found
+
+
+class _Scale(NamedTuple):
+    """Neighbourhoods of one size: k neighbours among the last `part` of the points.
+
+    Their radii and mean squared cosines are arrays, one entry a centre; `variance` is that of the
+    points about their mean, the median of the neighbourhoods.
+    """
+
+    k: int
+    part: int
+    radius: np.ndarray
+    square: np.ndarray
+    variance: float
+
+    @property
+    def dim(self) -> float:
+        return float(1 / self.square.mean())
+
+    @property
+    def size(self) -> float:
+        return float(np.median(self.radius))
+
+
+def _profile(x: np.ndarray, rng: np.random.Generator) -> list[_Scale]:
+    """Scales of points in random order, increasing."""
+    count = min(len(x), int(np.clip(_WORK / x.size, *_CENTRES)))
+    sizes = [k for k in _NEIGHBOURS if k < len(x)]
+    scales = _angles(x, _neighbours(x, count, sizes[-1], len(x)), sizes, len(x), rng)
+    part = len(x) // 2
+    while part >= 2 * _NEIGHBOURS[-1]:
+        index = _neighbours(x, min(len(x), _COARSE_CENTRES), _NEIGHBOURS[-1], part)
+        scales += _angles(x, index, _NEIGHBOURS[-1:], part, rng)
+        part //= 2
+    return scales
+
+
+def _neighbours(x: np.ndarray, count: int, k: int, part: int) -> np.ndarray:
+    """Nearest k among the last `part` points of each of the first `count`, itself left out."""
+    start = len(x) - part
+    search = NearestNeighbors(n_neighbors=min(k + 1, part)).fit(x[start:])
+    index = search.kneighbors(x[:count], return_distance=False) + start
+    itself = index == np.arange(count)[:, None]
+    itself[~itself.any(1), -1] = True
+    return np.asarray(index[~itself].reshape(count, -1))
+
+
+def _angles(
+    x: np.ndarray, index: np.ndarray, sizes: Sequence[int], part: int, rng: np.random.Generator
+) -> list[_Scale]:
+    """Scales of the first so many neighbours, given by their indices."""
+    count, most = index.shape
+    pairings = [rng.permuted(np.tile(np.arange(k // 4 * 4), (_PAIRINGS, 1)), axis=1) for k in sizes]
+    radius, square, variance = np.zeros((3, len(sizes), count))
+    step = max(1, _BLOCK // (most * max(most, x.shape[1])))
+    for start in range(0, count, step):
+        here = slice(start, min(start + step, count))
+        y = x[index[here]] - x[here, None]
+        gram = y @ y.transpose(0, 2, 1)
+        length = np.einsum("mkk->mk", gram)
+        for j, k in enumerate(sizes):
+            radius[j, here] = np.sqrt(length[:, k - 1])
+            for pairing in pairings[j]:
+                a, b, c, d = pairing.reshape(4, -1)
+                first = length[:, a] + length[:, b] - 2 * gram[:, a, b]
+                second = length[:, c] + length[:, d] - 2 * gram[:, c, d]
+                product = gram[:, a, c] - gram[:, a, d] - gram[:, b, c] + gram[:, b, d]
+                cosine = product**2 / np.maximum(first * second, 1e-300)
+                square[j, here] += np.minimum(cosine, 1).mean(1) / _PAIRINGS
+                variance[j, here] += first.mean(1) / (2 * _PAIRINGS)
+    median = np.median(variance, 1)
+    return [_Scale(k, part, radius[j], square[j], float(median[j])) for j, k in enumerate(sizes)]
+
+
+def _without_noise(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The leading principal coordinates, if the rest are no wider than the finest neighbourhoods.
+
+    These are then of far greater dimension than the number of coordinates that stand out: noise. The
+    bound is the largest eigenvalue of the covariance of noise (Marchenko, Pastur, 1967).
+    """
+    if x.shape[1] < _MANY:
+        return x
+    index = _neighbours(x, min(len(x), _CENTRES[0]), _NEIGHBOURS[0], len(x))
+    (finest,) = _angles(x, index, _NEIGHBOURS[:1], len(x), rng)
+    rows = x[:_ROWS] - x[:_ROWS].mean(0)
+    values, axes = np.linalg.eigh(rows.T @ rows / len(rows))
+    values, axes = values[::-1], axes[:, ::-1]
+    edge = (1 + math.sqrt(x.shape[1] / len(rows))) ** 2
+    count = int((values > edge * finest.variance / finest.dim).sum())
+    if not 1 <= count <= finest.dim / _FAR_FEWER or values[0] < _GAP * values[count]:
+        return x
+    return np.asarray(x @ axes[:, :count])
+
+
+def _read(profile: list[_Scale], x: np.ndarray, rng: np.random.Generator) -> Dimension:
+    dims = np.array([scale.dim for scale in profile])
+    sizes = np.maximum.accumulate([scale.size for scale in profile])
+    n_finest = sum(scale.part == len(x) for scale in profile)
+    settled = _settled(dims)
+    reason = ""
+    if settled and dims[settled] < (1 - _DROP) * dims[0]:
+        at = settled
+        estimate, error = _zero(profile[at : at + 1], rng)
+    else:
+        finest = profile[:n_finest]
+        # The nearest few points of a grid lie along its axes.
+        change = np.diff(dims[:n_finest]) / dims[: n_finest - 1]
+        skip = int(
+            len(change) > 2 and change[0] > _RISE and bool((np.abs(change[1:]) < _FALL).all())
+        )
+        finest, change = finest[skip:], change[skip:]
+        at = skip if _resolved(finest) else n_finest - 1
+        estimate, error = _zero(finest, rng)
+        if change[0] < -_FALL:
+            reason = "the estimate falls with scale and does not settle, as in noise"
+        elif change[0] > _RISE:
+            at, estimate = 0, float(dims[0])
+            reason = (
+                "the estimate rises from the finest scale on, as where curvature is not resolved"
+            )
+    local = 1 / profile[max(at, n_finest - 1)].square
+    low, high = np.quantile(local, (_TAIL, 1 - _TAIL))
+    if not reason and high > _DIFFERENT * low:
+        reason = f"parts of the points differ, from {low:.2g} to {high:.2g}; see per_component, per_point"
+    value = max(1, min(round(estimate), x.shape[1]))
+    size = float(sizes[at])
+    if value > 1 or reason:
+        leaves, edge = _leaves(x)
+        count = min(len(x), _TREE)
+        if leaves * count <= min(binom.ppf(_UNLIKELY, count, _LEAVES), _LEAVES / 2 * count):
+            value, reason, size = 1, "", edge
+            estimate = 1 + leaves / _LEAVES
+            error = math.sqrt(leaves * (1 - leaves) / count) / _LEAVES
+    interval = (estimate - _NORMAL * error, estimate + _NORMAL * error)
+    if not reason and _NORMAL * error > max(0.5, _WIDE * estimate):
+        reason = f"the interval {interval[0]:.3g} to {interval[1]:.3g} is wide"
+    return Dimension(None if reason else value, estimate, interval, size, sizes, dims, reason)
+
+
+def _settled(dims: np.ndarray) -> int:
+    """Index of the least estimate at which a fall has come to rest, 0 if there is none."""
+    fall = -np.diff(np.log(dims))
+    steepest = np.maximum.accumulate(fall)
+    rests = fall <= np.clip(_SLOWER * steepest, _LEVEL, _FALL)
+    # Between two estimates the lesser is taken; a rest before any fall is the finest scale itself.
+    found = [j + int(fall[j] > 0) for j in np.flatnonzero(rests)]
+    return min(found, key=lambda j: dims[j], default=0)
+
+
+def _resolved(scales: list[_Scale]) -> bool:
+    return len(scales) > 1 and scales[-1].size ** 2 >= _SPREAD * scales[0].size ** 2
+
+
+def _zero(scales: list[_Scale], rng: np.random.Generator) -> tuple[float, float]:
+    """The estimate and its standard deviation: extrapolated to scale 0, or the weighted mean."""
+    square = np.stack([scale.square for scale in scales])
+    count = square.shape[1]
+    weights = rng.multinomial(count, np.full(count, 1 / count), _DRAWS) / count
+    dims = 1 / np.column_stack([square.mean(1), square @ weights.T]).T
+    trust = 1 / np.sqrt(dims[1:].var(0) + (_MODEL * dims[0]) ** 2)
+    model = np.ones((len(scales), 1))
+    if _resolved(scales):
+        model = np.column_stack([model, [scale.size**2 for scale in scales]])
+    combine = np.linalg.pinv(trust[:, None] * model)[0] * trust
+    found = dims @ combine
+    return float(found[0]), math.hypot(float(found[1:].std()), _MODEL * float(found[0]))
+
+
+def _leaves(x: np.ndarray) -> tuple[float, float]:
+    """Share of leaves in the minimum spanning tree of some points, and its usual edge."""
+    tree = minimum_spanning_tree(squareform(pdist(x[:_TREE]))).tocoo()
+    degree = np.bincount(np.concatenate([tree.row, tree.col]))
+    return float((degree == 1).mean()), float(np.median(tree.data))
+
+
+def _around(
+    x: np.ndarray, profile: list[_Scale], size: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Estimates around all points at a scale, each of the neighbourhoods of its neighbours."""
+    scale = min(profile[len(_NEIGHBOURS) - 1 :] or profile[-1:], key=lambda s: abs(s.size - size))
+    index = _neighbours(x, len(x), scale.k, scale.part)
+    (around,) = _angles(x, index, (scale.k,), scale.part, rng)
+    square = around.square
+    return np.asarray(1 / (square[index].mean(1) / 2 + square / 2))
+
+
+def _labels(x: np.ndarray, seed: int) -> np.ndarray:
+    """Connected component of each point, by size; -1 in small ones."""
+    nodes = make_nodes(x, _NODES, _NODE_NEIGHBOURS, seed)
+    search = NearestNeighbors(n_neighbors=1).fit(nodes.points)
+    labels = nodes.component[search.kneighbors(x, return_distance=False)[:, 0]]
+    share = np.bincount(labels)
+    rank = np.empty(len(share), dtype=int)
+    rank[share.argsort(kind="stable")[::-1]] = np.arange(len(share))
+    small = share < max(_FEWEST, _SHARE * len(x))
+    return np.where(small, -1, rank)[labels]
