@@ -41,7 +41,14 @@ if TYPE_CHECKING:
     from learnedmanifolds.inverse.solve_batch import solve_batch
     from learnedmanifolds.learning.dimension import dimension
     from learnedmanifolds.manifolds import GeomstatsManifold, GeooptManifold, PymanoptManifold
-    from learnedmanifolds.models import DiffusionVAE, ManifoldVAE, MixtureVAE, pretrained, select
+    from learnedmanifolds.models import (
+        DiffusionVAE,
+        KernelAtlas,
+        ManifoldVAE,
+        MixtureVAE,
+        pretrained,
+        select,
+    )
 
 __version__ = "0.1.0"
 
@@ -54,6 +61,7 @@ _HOMES = {
     "Immersion": "learnedmanifolds.atlas",
     "InverseProblem": "learnedmanifolds.inverse",
     "ManifoldVAE": "learnedmanifolds.models",
+    "KernelAtlas": "learnedmanifolds.models",
     "MixtureVAE": "learnedmanifolds.models",
     "PymanoptManifold": "learnedmanifolds.manifolds",
     "Validated": "learnedmanifolds.checks",
@@ -96,6 +104,7 @@ __all__ = [
     "Immersion",
     "InverseProblem",
     "ManifoldVAE",
+    "KernelAtlas",
     "MixtureVAE",
     "PymanoptManifold",
     "Validated",

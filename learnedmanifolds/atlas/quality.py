@@ -190,5 +190,6 @@ def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...]]:
         # Distances are differences of squares, which lose digits far from the origin.
         points = local.point - local.point.mean(0)
         near = torch.cdist(points, points) < 2 * manifold.noise_std
-        folded.append(float((near & far).any(-1).double().mean()))
-    return torch.cat(conditions), tuple(folded)
+        folded.append(float((near & far).any(-1).double().mean()) if len(t) else 0.0)
+    found = torch.cat(conditions)
+    return found if len(found) else found.new_tensor([torch.nan]), tuple(folded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,8 +51,31 @@ class Cell(NamedTuple):
         return self.bend <= _FLAT
 
 
+def divide(covers: Sequence[Cover], count: int) -> None:
+    """Halve the most bent cells of covers until there are so many.
+
+    Raises
+    ------
+    ValueError
+        If cells have too few nodes for that.
+    """
+    while (total := sum(len(cover.cells) for cover in covers)) < count:
+        able = [
+            (cell.bend, len(cell.core), c, i)
+            for c, cover in enumerate(covers)
+            for i, cell in enumerate(cover.cells)
+            if cover.can_split(i)
+        ]
+        if not able:
+            raise ValueError(
+                f"n_charts must be at most {total}, for charts need enough points, got {count}."
+            )
+        *_, c, i = max(able)
+        covers[c].split(i)
+
+
 class Cover:
-    """Cells of one connected component, halved until all are discs.
+    """Cells of one connected component, one at first.
 
     Parameters
     ----------
@@ -72,7 +96,16 @@ class Cover:
         self._dim = dim
         self._least = 2 * (2 * dim + 3)
         everything = np.arange(len(self._own))
-        self.cells = self._discs(everything)
+        self.cells = [self._cell(everything)]
+
+    def make_discs(self) -> None:
+        """Halve cells until all are discs, or have too few nodes."""
+        index = 0
+        while index < len(self.cells):
+            if self.cells[index].is_disc or not self.can_split(index):
+                index += 1
+            else:
+                self.split(index)
 
     def split(self, index: int) -> None:
         """Replace a cell by its halves."""
@@ -83,12 +116,6 @@ class Cover:
     def can_split(self, index: int) -> bool:
         """Whether the halves of a cell would have enough nodes."""
         return len(self.cells[index].core) > 2 * self._least
-
-    def _discs(self, core: np.ndarray) -> list[Cell]:
-        cell = self._cell(core)
-        if cell.is_disc or len(core) <= self._least:
-            return [cell]
-        return [disc for half in self._halves(core) for disc in self._discs(half)]
 
     def _halves(self, core: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Two parts, each nearest to its own medoid."""

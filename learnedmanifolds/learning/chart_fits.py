@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from learnedmanifolds.charts.kernel_features import TREND
@@ -38,8 +37,7 @@ class ChartFits:
 
     def __init__(self, x: Tensor, nodes: Nodes) -> None:
         self.x, self._nodes = x, nodes
-        near = NearestNeighbors(n_neighbors=1).fit(nodes.points)
-        self._node = near.kneighbors(x.numpy())[1][:, 0]
+        self._node = nodes.owners(x.numpy())
         self._made: list[tuple[KernelFit, Tensor, Tensor]] = []
         self.cells: list[Cell] = []
 
@@ -62,6 +60,7 @@ class ChartFits:
         # Outliers, and points whose codes lead elsewhere, say nothing about where the chart is.
         kept = gap <= _OUTLYING * gap.quantile(_USUAL)
         fit.codes = fit.codes[kept]
+        fit.shrink()
         fit.settle()
         return fit, index[kept], core[kept]
 
@@ -98,6 +97,7 @@ class ChartFits:
         for (whole, index, _), fit in zip(self._made, fits, strict=True):
             whole.weights = fit.weights
             whole.project(self.x[index])
+            whole.shrink()
             whole.settle()
 
     @property
@@ -160,14 +160,16 @@ def _padded(tensors: Sequence[Tensor]) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(list(tensors), batch_first=True)
 
 
-def fit_cover(covers: Sequence[Cover], nodes: Nodes, x: Tensor, noise: float | None) -> ChartFits:
+def fit_cover(
+    covers: Sequence[Cover], nodes: Nodes, x: Tensor, noise: float | None, split: bool = True
+) -> ChartFits:
     """Fit the cells of covers to points (N, q), split those that leave too much, and make them agree.
 
     The noise is a standard deviation in the units of the points.
     """
     fits = ChartFits(x, nodes)
     fits.update([cell for cover in covers for cell in cover.cells])
-    for _ in range(_SPLITS):
+    for _ in range(_SPLITS if split else 0):
         errors = fits.errors
         usual = float(errors.quantile(0.25)) if noise is None else noise**2 * max(1, x.shape[1])
         bad = {id(fits.cells[k]) for k in (errors > _TOO_MUCH**2 * usual).nonzero().flatten()}

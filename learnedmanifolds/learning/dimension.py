@@ -196,7 +196,9 @@ def dimension(
         found = replace(found, per_point=found.per_point[place])
     if per_component:
         labels = _labels(points, seed)
-        parts = [_of(points[labels == c], seed, False) for c in range(labels.max() + 1)]
+        parts = [replace(found, per_point=None)]
+        if not (labels == 0).all():
+            parts = [_of(points[labels == c], seed, False) for c in range(labels.max() + 1)]
         components = tuple(_scaled(part, unit) for part in parts)
         found = replace(found, components=components, labels=labels[place])
     return _scaled(found, unit)

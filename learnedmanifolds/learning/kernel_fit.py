@@ -19,6 +19,8 @@ ENOUGH = 1500
 WIDTHS = {1: (5.5, 2.7, 1.5), 2: (5.0, 3.3, 2.0), 3: (4.0, 2.8, 2.0)}
 # A narrower width must lower the error to this part.
 _BETTER = 0.95
+# Bumps are doubled, up to so many, while the error falls to this part.
+_MOST_BUMPS, _CLEARLY_BETTER, _FINER_ROUNDS, _EXACT = 400, 0.7, 2, 1e-8
 # Ridges that are tried, as powers of ten, and how the least one is lowered from round to round: smooth
 # first, for codes that follow a rough fit stay rough.
 _LARGEST, _LEAST, _FIRST, _FALL, _GRID = -1.0, -13.0, -2.0, 1.0, 0.5
@@ -96,6 +98,14 @@ class KernelFit:
         damped = size.clamp(min=0) + self.ridge
         self.weights = self.weights + basis @ (moment / damped.unsqueeze(1))
 
+    def shrink(self) -> None:
+        """Scale the coordinates so that all codes are well inside the box; the points stay."""
+        scale = _WITHIN / float(self.codes.abs().max().clamp(min=_WITHIN))
+        self.codes, self.centers = scale * self.codes, scale * self.centers
+        self.width, self.reach = scale * self.width, scale * self.reach
+        self.weights = self.weights.clone()
+        self.weights[1 : 1 + self.codes.shape[1]] /= scale
+
     def settle(self) -> None:
         """Take the products of the features at the codes where they are now."""
         features = self.features()
@@ -136,6 +146,12 @@ def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
         if _ridge(fit.codes, some, count, next_width, _LEAST).error > _BETTER * fit.error:
             break
         width, fit = next_width, _annealed(codes, some, count, next_width)
+    finer_width = WIDTHS[codes.shape[1]][1]
+    while fit.error > _EXACT and 2 * count <= min(_MOST_BUMPS, len(codes) // _PER_BUMP):
+        finer = _finer(fit, some, 2 * count, finer_width)
+        if finer.error > _CLEARLY_BETTER * fit.error:
+            break
+        fit, count, width = finer, 2 * count, finer_width
     if stride == 1:
         return fit
     fit.codes = fit.codes[_nearest(x, some)]
@@ -143,6 +159,14 @@ def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
         fit.project(x, steps)
         fit = _ridge(_inside(fit.codes), x, count, width, _LEAST)
     return fit
+
+
+def _finer(fit: KernelFit, x: Tensor, count: int, width: float) -> KernelFit:
+    """A fit with more bumps, from codes that have settled."""
+    for _ in range(_FINER_ROUNDS):
+        fit = _ridge(_inside(fit.codes), x, count, width, _LEAST)
+        fit.project(x)
+    return _ridge(_inside(fit.codes), x, count, width, _LEAST)
 
 
 def _nearest(x: Tensor, among: Tensor) -> Tensor:

@@ -33,6 +33,11 @@ class Nodes(NamedTuple):
     graph: csr_array
     component: np.ndarray
 
+    def owners(self, x: np.ndarray) -> np.ndarray:
+        """The nearest node of each of points (N, n), (N,)."""
+        near = NearestNeighbors(n_neighbors=1).fit(self.points)
+        return np.asarray(near.kneighbors(x, return_distance=False)[:, 0])
+
 
 def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int) -> Nodes:
     """At most so many nodes of points (N, n), each joined to its nearest others.

@@ -1,6 +1,7 @@
 """Generative models whose decoders are charts: losses, training on Lightning, estimators."""
 
 from learnedmanifolds.models.diffusion_vae import DiffusionVAE
+from learnedmanifolds.models.kernel_atlas import KernelAtlas
 from learnedmanifolds.models.manifold_vae import ManifoldVAE
 from learnedmanifolds.models.mixture_vae import MixtureVAE
 from learnedmanifolds.models.recipes import (
@@ -18,6 +19,7 @@ __all__ = [
     "RECIPES",
     "Candidate",
     "DiffusionVAE",
+    "KernelAtlas",
     "ManifoldVAE",
     "MixtureVAE",
     "Recipe",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Self
+import warnings
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -13,19 +14,20 @@ from learnedmanifolds._check import ArrayLike, as_tensor, integer, positive
 from learnedmanifolds._grad import differentiable
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.kernel import KernelCharts
-from learnedmanifolds.learning.cells import Cover
+from learnedmanifolds.learning.cells import Cover, divide
 from learnedmanifolds.learning.chart_fits import ChartFits, fit_cover
-from learnedmanifolds.learning.nodes import make_nodes
+from learnedmanifolds.learning.nodes import Nodes, make_nodes
 from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.models.atlas_estimator import AtlasEstimator
+from learnedmanifolds.models.auto_dimension import auto_dimension
 from learnedmanifolds.training.seeds import start_seeds
 from learnedmanifolds.training.units import Units
 
 # Nodes that cells are made of, and neighbours of each, by the dimension.
 _NODES = {1: 400, 2: 800, 3: 1500}
 _NEIGHBORS = {1: 6, 2: 12, 3: 16}
-# Components of fewer nodes than this times (d + 2) are left out.
-_FEWEST = 2
+# Components of fewer nodes than this times (d + 2) are left out, and parts of the data that are told.
+_FEWEST, _TOLD = 2, 0.01
 # How far data may be off, in units of what nearly all are.
 _TOLERANCE, _NEARLY_ALL = 1.5, 0.999
 _LEAST_NOISE = 1e-6
@@ -34,15 +36,18 @@ _LEAST_NOISE = 1e-6
 class KernelAtlas(AtlasEstimator, BaseEstimator):
     """Learn a data manifold of dimension one to three as an atlas of kernel charts, in seconds.
 
-    Data are covered by overlapping cells that are discs along them. Each gets coordinates (Isomap's),
+    No argument is needed. Data are covered by overlapping cells that are discs along them. Each gets
+    coordinates (Isomap's),
     and a kernel regression from the coordinates to the points, fitted in turn with the coordinates
     while its smoothness goes from strong to what generalised cross-validation chooses. A chart that is
     folded or leaves more than the noise is split.
 
     Parameters
     ----------
-    dim : int
-        d, from 1 to 3.
+    n_charts : int or "auto"
+        K; by default as few as are discs and leave the noise only.
+    dim : int or "auto"
+        d, from 1 to 3; by default what `learnedmanifolds.dimension` finds.
     noise_std : float, optional
         Standard deviation of the data around the manifold, in the units of the data; by default what
         the charts leave.
@@ -56,6 +61,8 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
     quality_ : Quality
         Its figures on (at most 4,096 of) the data.
     dim_, n_charts_ : int
+    left_out_ : ndarray of bool, shape (N,)
+        Points of components too small for a chart, which the atlas does not know.
     n_features_in_ : int
 
     References
@@ -65,8 +72,13 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
     """
 
     def __init__(
-        self, dim: int = 1, noise_std: float | None = None, random_state: int | None = None
+        self,
+        n_charts: int | Literal["auto"] = "auto",
+        dim: int | Literal["auto"] = "auto",
+        noise_std: float | None = None,
+        random_state: int | None = None,
     ) -> None:
+        self.n_charts = n_charts
         self.dim = dim
         self.noise_std = noise_std
         self.random_state = random_state
@@ -78,43 +90,74 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If x is not a finite array of points, has too few that lie together, or a parameter is out
-            of range.
+            If x is not a finite array of points, has too few that lie together, has components of
+            different dimension or one above three, or a parameter is out of range.
+
+        Warns
+        -----
+        UserWarning
+            If x has no clear dimension, or more than a hundredth of it is left out.
         """
         data = as_tensor(x, "x", allow_empty=False).detach()
         if data.dim() < 2:
             raise ValueError(f"x must have shape (N, ...), got {tuple(data.shape)}.")
-        dim, n_features = integer(self.dim, "dim", minimum=1), data[0].numel()
-        if dim > min(max(_NODES), n_features):
-            raise ValueError(
-                f"dim must be at most {max(_NODES)} and the number of features {n_features}, got {dim}."
-            )
-        if self.noise_std is not None:
-            positive(self.noise_std, "noise_std")
+        self._check(data[0].numel())
         self._take_names(x)
         (seed,) = start_seeds(self.random_state, 1)
-        units = Units.of(data)
-        flat = units.remove(data, torch.float64).flatten(1)
-        principal = Principal.of(flat, seed)
+        units, flat, principal = _prepared(data, seed)
+        coordinates = principal.coordinates(flat)
+        dim = auto_dimension(coordinates, max(_NODES)) if self.dim == "auto" else int(self.dim)
+        nodes = make_nodes(coordinates.numpy(), _NODES[dim], _NEIGHBORS[dim], seed)
+        left_out = ~_held(nodes, coordinates, dim)
+        if left_out.any():
+            # Units and nodes are those of what is learned, not of outliers.
+            units, flat, principal = _prepared(data[torch.from_numpy(~left_out)], seed)
+            coordinates = principal.coordinates(flat)
+            nodes = make_nodes(coordinates.numpy(), _NODES[dim], _NEIGHBORS[dim], seed)
+        if left_out.mean() > _TOLD:
+            warnings.warn(
+                f"{left_out.sum()} of {len(data)} points are left out: they are apart from the others "
+                "in groups too small for a chart; see left_out_.",
+                stacklevel=2,
+            )
         noise = None if self.noise_std is None else float(self.noise_std) / units.scale
-        fits = self._fits(principal.coordinates(flat), dim, noise, seed)
+        fits = self._fits(nodes, coordinates, dim, noise)
         self.atlas_ = self._atlas(fits, flat, principal, units)
         self.dim_, self.n_charts_ = dim, self.atlas_.n_charts
+        self.left_out_ = left_out
         self.n_features_in_ = flat.shape[1]
-        self.quality_ = self.atlas_.quality(data[:4096])
+        self.quality_ = self.atlas_.quality(data[torch.from_numpy(~left_out)][:4096])
         return self
 
-    def _fits(self, x: Tensor, dim: int, noise: float | None, seed: int) -> ChartFits:
-        nodes = make_nodes(x.numpy(), _NODES[dim], _NEIGHBORS[dim], seed)
-        share = np.bincount(nodes.component)
-        kept = np.flatnonzero(share >= _FEWEST * (dim + 2))
-        covers = [Cover(nodes, int(component), dim) for component in kept]
-        if not covers:
+    def _check(self, n_features: int) -> None:
+        if self.dim != "auto":
+            dim = integer(self.dim, "dim", minimum=1)
+            if dim > min(max(_NODES), n_features):
+                raise ValueError(
+                    f"dim must be at most {max(_NODES)} and the number of features {n_features}, "
+                    f"got {dim}; MixtureVAE learns more dimensions."
+                )
+        if self.n_charts != "auto":
+            integer(self.n_charts, "n_charts", minimum=1)
+        if self.noise_std is not None:
+            positive(self.noise_std, "noise_std")
+
+    def _fits(self, nodes: Nodes, x: Tensor, dim: int, noise: float | None) -> ChartFits:
+        components = range(nodes.component.max() + 1)
+        if self.n_charts == "auto":
+            covers = [Cover(nodes, component, dim) for component in components]
+            for cover in covers:
+                cover.make_discs()
+            return fit_cover(covers, nodes, x, noise)
+        count = integer(self.n_charts, "n_charts")
+        if count < len(components):
             raise ValueError(
-                f"x must have a part of at least {_FEWEST * (dim + 2)} different points that lie "
-                f"together, got {len(x)} points."
+                f"n_charts must be at least the number of components of x, {len(components)}, "
+                f"got {count}."
             )
-        return fit_cover(covers, nodes, x, noise)
+        covers = [Cover(nodes, component, dim) for component in components]
+        divide(covers, count)
+        return fit_cover(covers, nodes, x, noise, split=False)
 
     def _atlas(self, fits: ChartFits, x: Tensor, principal: Principal, units: Units) -> Atlas:
         weights = fits.whole_weights(x, principal)
@@ -131,3 +174,21 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         far = units.scale * _TOLERANCE * float(left.quantile(_NEARLY_ALL))
         usual = (max(0, n - d) ** 0.5 + 4) * noise
         return Atlas(charts, fits.shares, noise, max(usual, far))
+
+
+def _prepared(data: Tensor, seed: int) -> tuple[Units, Tensor, Principal]:
+    """Units of data, the data (N, n) in them, and their principal coordinates."""
+    units = Units.of(data)
+    flat = units.remove(data, torch.float64).flatten(1)
+    return units, flat, Principal.of(flat, seed)
+
+
+def _held(nodes: Nodes, x: Tensor, dim: int) -> np.ndarray:
+    """Which of points (N, q) are in components that are large enough for a chart, (N,)."""
+    large = np.bincount(nodes.component) >= _FEWEST * (dim + 2)
+    if not large.any():
+        raise ValueError(
+            f"x must have a part of at least {_FEWEST * (dim + 2)} different points that lie together, "
+            f"got {len(x)} points."
+        )
+    return np.asarray(large[nodes.component[nodes.owners(x.numpy())]])

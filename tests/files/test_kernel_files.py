@@ -21,7 +21,7 @@ def kernel_atlas(n_ambient=2):
     angle = torch.linspace(0, 6.25, 150, dtype=torch.float64)
     plane = torch.stack([2 * angle.cos(), angle.sin()], 1)
     frame = torch.linalg.qr(draw(n_ambient, 2, seed=1)).Q
-    return KernelAtlas(1, random_state=0).fit(plane @ frame.mT + 3).atlas_
+    return KernelAtlas(dim=1, random_state=0).fit(plane @ frame.mT + 3).atlas_
 
 
 ATLASES = {n: kernel_atlas(n) for n in (2, 60)}

@@ -18,7 +18,7 @@ def fitted():
     found = {}
     for name, dim in TOYS.items():
         x = lm.datasets.toy(name).sample(2500, noise=NOISE, seed=0)
-        found[name] = KernelAtlas(dim, random_state=0).fit(x)
+        found[name] = KernelAtlas(dim=dim, random_state=0).fit(x)
     return found
 
 
@@ -40,7 +40,7 @@ def test_charts_agree_to_a_tenth_of_the_noise(name, fitted):
 
 def test_the_same_data_give_the_same_atlas():
     x = lm.datasets.toy("circle").sample(300, noise=NOISE, seed=0)
-    first, second = (KernelAtlas(1, random_state=0).fit(x).atlas_.charts for _ in range(2))
+    first, second = (KernelAtlas(dim=1, random_state=0).fit(x).atlas_.charts for _ in range(2))
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
 
@@ -48,8 +48,8 @@ def test_the_same_data_give_the_same_atlas():
 @pytest.mark.parametrize(("scale", "offset"), [(1e-9, 0.0), (1e9, 0.0), (1.0, 1e6)])
 def test_units_and_places_change_nothing_else(scale, offset):
     x = lm.datasets.toy("circle").sample(300, noise=NOISE, seed=0).double()
-    home = KernelAtlas(1, random_state=0).fit(x).atlas_
-    away = KernelAtlas(1, random_state=0).fit(scale * (x + offset)).atlas_
+    home = KernelAtlas(dim=1, random_state=0).fit(x).atlas_
+    away = KernelAtlas(dim=1, random_state=0).fit(scale * (x + offset)).atlas_
     moved = away.project(scale * (x[:50] + offset)) / scale - offset
     assert torch.allclose(moved, home.project(x[:50]), rtol=0, atol=1e-4)
     assert away.noise_std / scale == pytest.approx(home.noise_std, rel=1e-3)
@@ -100,7 +100,7 @@ def test_many_features_are_fitted_in_few_dimensions():
         torch.randn(200, 6, generator=torch.Generator().manual_seed(1)).double()
     )
     x = waves @ frame.Q.mT
-    atlas = KernelAtlas(1, random_state=0).fit(x[::2]).atlas_
+    atlas = KernelAtlas(dim=1, random_state=0).fit(x[::2]).atlas_
     off = (atlas.project(x[1::2]) - x[1::2]).norm(dim=1)
     neighbour = torch.cdist(x[1::2], x[::2]).amin(1)
     assert float(off.mean()) < 0.02 * float(neighbour.mean())
@@ -109,8 +109,8 @@ def test_many_features_are_fitted_in_few_dimensions():
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_a_given_noise_is_in_the_units_of_the_data(scale):
     x = lm.datasets.toy("circle").sample(400, noise=NOISE, seed=0).double()
-    home = KernelAtlas(1, noise_std=NOISE, random_state=0).fit(x)
-    away = KernelAtlas(1, noise_std=scale * NOISE, random_state=0).fit(scale * x)
+    home = KernelAtlas(dim=1, noise_std=NOISE, random_state=0).fit(x)
+    away = KernelAtlas(dim=1, noise_std=scale * NOISE, random_state=0).fit(scale * x)
     assert away.n_charts_ == home.n_charts_
     assert away.atlas_.tolerance / scale == pytest.approx(home.atlas_.tolerance, rel=1e-6)
 
@@ -124,9 +124,11 @@ X = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
         ({"dim": 4}, torch.randn(100, 6), "dim must be at most 3"),
         ({"dim": 3}, X[:, :2], "dim must be at most"),
         ({"dim": 0}, X, "dim"),
+        ({"dim": 1}, X[:4], "x must have a part of at least 6"),
+        ({"n_charts": 0}, X, "n_charts"),
         ({"noise_std": 0.0}, X, "noise_std"),
         ({}, X[:, 0], "x must have shape"),
-        ({}, X[:4], "x must have a part of at least 6"),
+        ({}, X[:4], "x must have at least 10 points"),
         ({}, X[:1].expand(50, 3), "x must have a part of at least 6"),
         ({}, X * torch.nan, "x"),
     ],

@@ -71,7 +71,7 @@ class PictureCharts(AnalyticCharts):
 @pytest.fixture(scope="module")
 def ring():
     x = lm.datasets.toy("ring").sample(2000, 0.01, 0)
-    return KernelAtlas(2, random_state=0).fit(x).atlas_
+    return KernelAtlas(dim=2, random_state=0).fit(x).atlas_
 
 
 def test_arcs_lie_on_the_circle_in_the_colour_of_a_chart_that_holds_them():
@@ -184,7 +184,7 @@ def test_the_border_of_a_learned_ring_is_at_its_radii(ring):
 
 def test_a_learned_closed_curve_has_no_border():
     x = lm.datasets.toy("loop").sample(1000, 0.01, 0)
-    figure = KernelAtlas(1, random_state=0).fit(x).atlas_.plot(x)
+    figure = KernelAtlas(dim=1, random_state=0).fit(x).atlas_.plot(x)
     assert "border" not in legend(figure) and "data" in legend(figure)
 
 
