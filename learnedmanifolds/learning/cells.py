@@ -93,7 +93,7 @@ class Cover:
         self._own = np.flatnonzero(nodes.component == component)
         self._graph = nodes.graph[self._own][:, self._own]
         self._paths = dijkstra(self._graph, directed=False)
-        self._dim = dim
+        self.dim = dim
         self._least = 2 * (2 * dim + 3)
         everything = np.arange(len(self._own))
         self.cells = [self._cell(everything)]
@@ -143,9 +143,9 @@ class Cover:
         paths = dijkstra(self._graph[members][:, members], directed=False)
         if not np.isfinite(paths).all():
             paths = self._paths[np.ix_(members, members)]
-        coords = _isomap(paths, self._dim)
+        coords = _isomap(paths, self.dim)
         few = np.arange(0, len(members), max(1, len(members) // _LANDMARKS))
-        bend = _bend(paths[np.ix_(few, few)], coords[few], self._dim)
+        bend = _bend(paths[np.ix_(few, few)], coords[few], self.dim)
         middle = (coords.max(0) + coords.min(0)) / 2
         radius = float(np.abs(coords - middle).max()) / _EDGE or 1.0
         return Cell(self._own[core], self._own[members], (coords - middle) / radius, radius, bend)

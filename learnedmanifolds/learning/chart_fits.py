@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from learnedmanifolds.charts.kernel_features import TREND
 from learnedmanifolds.learning.cells import Cell, Cover
 from learnedmanifolds.learning.codes import interpolate
-from learnedmanifolds.learning.kernel_fit import ENOUGH, KernelFit, fit_chart
+from learnedmanifolds.learning.kernel_fit import ENOUGH, EXACT, KernelFit, fit_chart
 from learnedmanifolds.learning.nodes import Nodes
 from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.learning.region import Region
@@ -21,6 +22,8 @@ from learnedmanifolds.learning.region import Region
 _TOO_MUCH, _SPLITS = 1.5, 4
 _AGREEMENTS = 6
 _CODES = 512
+# Points that tell the noise, and the part of them that are no outliers.
+_PROBED, _PROBED_PART = 300, 0.95
 # Points of a chart that are farther from it than so many times what nine of ten are are left out.
 _OUTLYING, _USUAL = 6.0, 0.9
 
@@ -169,9 +172,11 @@ def fit_cover(
     """
     fits = ChartFits(x, nodes)
     fits.update([cell for cover in covers for cell in cover.cells])
+    local = _local_error(x, nodes.points, covers[0].dim) if split and noise is None else 0.0
     for _ in range(_SPLITS if split else 0):
         errors = fits.errors
-        usual = float(errors.quantile(0.25)) if noise is None else noise**2 * max(1, x.shape[1])
+        usual = noise**2 * max(1, x.shape[1]) if noise else min(local, float(errors.quantile(0.25)))
+        usual = max(usual, EXACT)
         bad = {id(fits.cells[k]) for k in (errors > _TOO_MUCH**2 * usual).nonzero().flatten()}
         changed = False
         for cover in covers:
@@ -186,3 +191,21 @@ def fit_cover(
     if len(fits.cells) > 1:
         fits.agree(_AGREEMENTS)
     return fits
+
+
+def _local_error(x: Tensor, nodes: np.ndarray, dim: int) -> float:
+    """Mean squared distance of points (N, q) from the planes through the nodes (M, q) nearby.
+
+    About what the noise leaves: what is farther from its chart is not in the right place of it.
+    """
+    chosen = x[:: max(1, len(x) // _PROBED)]
+    count = min(2 * dim + 4, len(nodes))
+    near = NearestNeighbors(n_neighbors=count).fit(nodes).kneighbors(chosen.numpy())[1]
+    # The nearest may be the point itself.
+    around = torch.from_numpy(nodes[near[:, 1:]])
+    middle = around.mean(1, keepdim=True)
+    axes = torch.linalg.svd(around - middle, full_matrices=False).Vh[:, :dim]
+    gap = chosen - middle.squeeze(1)
+    along = (axes @ gap.unsqueeze(-1)).squeeze(-1)
+    square = (gap.square().sum(1) - along.square().sum(1)).clamp(min=0)
+    return float(square[square <= square.quantile(_PROBED_PART)].mean())

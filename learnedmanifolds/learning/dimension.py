@@ -437,7 +437,7 @@ def _around(
 
 def _labels(x: np.ndarray, seed: int) -> np.ndarray:
     """Connected component of each point, by size; -1 in small ones."""
-    nodes = make_nodes(x, _NODES, _NODE_NEIGHBOURS, seed)
+    nodes = make_nodes(x, _NODES, _NODE_NEIGHBOURS, seed, False)
     search = NearestNeighbors(n_neighbors=1).fit(nodes.points)
     labels = nodes.component[search.kneighbors(x, return_distance=False)[:, 0]]
     share = np.bincount(labels)

@@ -6,15 +6,19 @@ import torch
 from torch import Tensor
 
 
-def farthest(points: Tensor, count: int) -> tuple[Tensor, float]:
-    """At most so many of points (N, d), and the largest distance of a point from them.
+def farthest(points: Tensor, count: int) -> Tensor:
+    """Indices of at most so many of points (N, d), each the farthest from those before it.
 
     References
     ----------
     Gonzalez, Theoretical Computer Science 38, 1985.
     """
-    pick, gap = [0], torch.cdist(points, points[:1]).squeeze(1)
-    while len(pick) < count and float(gap.max()) > 0:
-        pick.append(int(gap.argmax()))
-        gap = torch.minimum(gap, torch.cdist(points, points[pick[-1:]]).squeeze(1))
-    return points[pick], float(gap.max())
+    columns = points.mT.contiguous()
+    pick, gap = [0], (columns - columns[:, :1]).square().sum(0)
+    while len(pick) < count:
+        far = int(gap.argmax())
+        if float(gap[far]) <= 0:
+            break
+        pick.append(far)
+        gap = torch.minimum(gap, (columns - columns[:, far : far + 1]).square().sum(0))
+    return torch.tensor(pick)

@@ -12,7 +12,7 @@ from learnedmanifolds.learning.farthest import farthest
 
 # Bumps of a chart by its dimension, and points that one needs at least.
 BUMPS = {1: 40, 2: 100, 3: 200}
-_PER_BUMP = 2
+_PER_BUMP = 1
 # Points by which codes of a chart settle before all have theirs.
 ENOUGH = 1500
 # Their widths that are tried, in units of the largest distance of a code from the nearest centre.
@@ -20,13 +20,18 @@ WIDTHS = {1: (5.5, 2.7, 1.5), 2: (5.0, 3.3, 2.0), 3: (4.0, 2.8, 2.0)}
 # A narrower width must lower the error to this part.
 _BETTER = 0.95
 # Bumps are doubled, up to so many, while the error falls to this part.
-_MOST_BUMPS, _CLEARLY_BETTER, _FINER_ROUNDS, _EXACT = 400, 0.7, 2, 1e-8
+_FEW = 200
+_MOST_BUMPS, _CLEARLY_BETTER, _FINER_ROUNDS = 400, 0.7, 2
+EXACT = 1e-8
+"""Mean squared distance, of data of unit scale, below which fits are good enough."""
 # Ridges that are tried, as powers of ten, and how the least one is lowered from round to round: smooth
 # first, for codes that follow a rough fit stay rough.
 _LARGEST, _LEAST, _FIRST, _FALL, _GRID = -1.0, -13.0, -2.0, 1.0, 0.5
 # How much worse a smoother fit may be.
 _HARDLY = 1e-3
 _ROUNDS = 10
+# Eigenvalues that are none, relative and at all, and the least share of freedom that is left.
+_NOTHING, _TINY, _LEAST_FREE = 1e-15, 1e-300, 1e-6
 _STEPS, _LONGEST = 2, 0.2
 # Codes stay inside the box; while they settle they may leave it by a little.
 _BOUND, _WITHIN = 1.15, 0.93
@@ -146,12 +151,18 @@ def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
         if _ridge(fit.codes, some, count, next_width, _LEAST).error > _BETTER * fit.error:
             break
         width, fit = next_width, _annealed(codes, some, count, next_width)
+    if len(codes) <= _FEW:
+        for other_width in WIDTHS[codes.shape[1]]:
+            # Few exact points need not settle: they would only lose their order.
+            kept = _ridge(_inside(codes), some, count, other_width, _LEAST)
+            if kept.error < _CLEARLY_BETTER * fit.error:
+                width, fit = other_width, kept
     finer_width = WIDTHS[codes.shape[1]][1]
-    while fit.error > _EXACT and 2 * count <= min(_MOST_BUMPS, len(codes) // _PER_BUMP):
-        finer = _finer(fit, some, 2 * count, finer_width)
+    while fit.error > EXACT and 2 * count <= min(_MOST_BUMPS, len(codes) // 2):
+        finer = _ridge(_inside(fit.codes), some, 2 * count, finer_width, _LEAST)
         if finer.error > _CLEARLY_BETTER * fit.error:
             break
-        fit, count, width = finer, 2 * count, finer_width
+        fit, count, width = _settled(finer, some, 2 * count), 2 * count, finer_width
     if stride == 1:
         return fit
     fit.codes = fit.codes[_nearest(x, some)]
@@ -161,12 +172,12 @@ def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
     return fit
 
 
-def _finer(fit: KernelFit, x: Tensor, count: int, width: float) -> KernelFit:
-    """A fit with more bumps, from codes that have settled."""
+def _settled(fit: KernelFit, x: Tensor, count: int) -> KernelFit:
+    """The same kind of fit from codes that are those of the nearest points."""
     for _ in range(_FINER_ROUNDS):
-        fit = _ridge(_inside(fit.codes), x, count, width, _LEAST)
         fit.project(x)
-    return _ridge(_inside(fit.codes), x, count, width, _LEAST)
+        fit = _ridge(_inside(fit.codes), x, count, fit.width / fit.reach, _LEAST)
+    return fit
 
 
 def _nearest(x: Tensor, among: Tensor) -> Tensor:
@@ -179,29 +190,40 @@ def _inside(codes: Tensor) -> Tensor:
 
 
 def _annealed(codes: Tensor, x: Tensor, count: int, width: float) -> KernelFit:
+    pick = farthest(_inside(codes), count)
     for step in range(_ROUNDS):
-        fit = _ridge(_inside(codes), x, count, width, max(_LEAST, _FIRST - _FALL * step))
+        fit = _ridge(_inside(codes), x, pick, width, max(_LEAST, _FIRST - _FALL * step))
         if step < _ROUNDS - 1:
             fit.project(x)
             codes = fit.codes
     return fit
 
 
-def _ridge(codes: Tensor, x: Tensor, n_bumps: int, width: float, least: float) -> KernelFit:
-    """The smoothest fit that is hardly worse than the best."""
-    centers, reach = farthest(codes, n_bumps)
-    reach = max(reach, 1e-3)
-    fit = KernelFit(codes, centers, reach, width * reach, x[:0], x[:0], x[:0], 0.0, 0.0)
+def _ridge(codes: Tensor, x: Tensor, bumps: int | Tensor, width: float, least: float) -> KernelFit:
+    """The smoothest fit that is hardly worse than the best; so many bumps, or at the codes given."""
+    pick = farthest(codes, bumps) if isinstance(bumps, int) else bumps
+    centers = codes[pick]
+    # About how far a code is from the nearest centre; where all are centres, how far these are apart.
+    gaps = torch.cdist(codes, centers)
+    if len(pick) == len(codes):
+        gaps.masked_fill_(gaps == 0, torch.inf)
+    reach = max(float(gaps.amin(1).max().clamp(max=1)), 1e-3)
+    fit = KernelFit(codes, centers, reach, width * reach, x[:0], x[:0], x[:0], 0.0, torch.inf)
     fit.settle()
     features, n = fit.features(), len(x)
     moment = fit.basis.mT @ (features.mT @ x / n)
-    square, load = float(x.square().sum()) / n, moment.square().sum(1)
+    load = moment.square().sum(1)
+    # What no weights explain, and what those of each eigenvector do; sums that do not cancel.
+    told = torch.where(fit.size > _NOTHING * fit.size.max(), load / fit.size.clamp(min=_TINY), 0.0)
+    rest = (float(x.square().sum()) / n - float(told.sum())) * (len(fit.size) < n)
     best = torch.inf
     for power in torch.arange(least, _LARGEST, _GRID, dtype=x.dtype).tolist():
-        damped = fit.size + 10.0**power
-        rest = square - 2 * (load / damped).sum() + (load * fit.size / damped.square()).sum()
-        freedom = float((fit.size / damped).sum())
-        error = max(float(rest), 0.0) / max(1 - freedom / n, 1e-3) ** 2
+        damping = 10.0**power / (fit.size + 10.0**power)
+        left = max(rest, 0.0) + float((told * damping.square()).sum())
+        free = (n - len(damping) + float(damping.sum())) / n
+        if free < _LEAST_FREE:
+            continue
+        error = left / free**2
         best = min(best, error)
         if error <= (1 + _HARDLY) * best:
             fit.ridge, fit.error = 10.0**power, error

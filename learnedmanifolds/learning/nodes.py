@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 # Points that nodes are chosen from.
@@ -14,7 +15,7 @@ _MOST = 20_000
 # Below so many points a node all points are nodes.
 _PER_NODE = 2
 # An edge longer than this many times the usual length at both its ends bridges a gap.
-_BRIDGE = 4.0
+_BRIDGE, _ROUNDING = 4.0, 1e-9
 
 
 class Nodes(NamedTuple):
@@ -39,15 +40,17 @@ class Nodes(NamedTuple):
         return np.asarray(near.kneighbors(x, return_distance=False)[:, 0])
 
 
-def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int) -> Nodes:
+def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bool) -> Nodes:
     """At most so many nodes of points (N, n), each joined to its nearest others.
 
     Farthest points of the data, so that sparse parts have as many as dense ones, each moved to the mean
-    of the points nearest to it, which takes most of the noise away.
+    of the points nearest to it, which takes most of the noise away. On a curve only those neighbours are
+    joined that no third one lies between, or sparse curves that come near themselves would be crossed.
 
     References
     ----------
-    Gonzalez, Theoretical Computer Science 38, 1985 (farthest-point sampling).
+    Gonzalez, Theoretical Computer Science 38, 1985 (farthest-point sampling); Toussaint, Pattern
+    Recognition 12, 1980 (relative neighbourhood graph).
     """
     points = np.unique(x, axis=0) if len(x) <= _PER_NODE * count else _means(x, count, seed)
     if len(points) < 2:
@@ -57,6 +60,11 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int) -> Nodes:
     usual = np.maximum(distance[:, (k - 1) // 2], 1e-300)
     row, column, length = np.repeat(np.arange(len(points)), k), index.ravel(), distance.ravel()
     near = length <= _BRIDGE * np.minimum(usual[row], usual[column])
+    if curve:
+        # No node is nearer to both ends of an edge than they are to each other.
+        gaps = cdist(points, points)
+        between = (np.maximum(gaps[row], gaps[column]) < (1 - _ROUNDING) * length[:, None]).any(1)
+        near &= ~between
     graph = csr_array((length[near], (row[near], column[near])), shape=(len(points),) * 2)
     graph = graph.maximum(graph.T).tocsr()
     return Nodes(points, graph, connected_components(graph, directed=False)[1])

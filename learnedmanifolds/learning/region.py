@@ -74,7 +74,8 @@ class Region(NamedTuple):
         distance = np.where(gap > (1 + 1e-6) * radius, -gap, cKDTree(balls).query(at)[0] - radius)
         ramp = radius + _RAMP
         places = torch.from_numpy(at[distance > -_BAND * ramp]).to(codes)
-        centers, reach = farthest(places, _BUMPS[d])
+        centers = places[farthest(places, _BUMPS[d])]
+        reach = float(torch.cdist(places, centers).amin(1).max())
         region = cls(centers, _WIDTH * max(reach, 1e-3), codes[:0])
         features = region._features(torch.from_numpy(at).to(codes))
         # A slope would go on beyond the data.

@@ -25,12 +25,13 @@ from learnedmanifolds.training.units import Units
 
 # Nodes that cells are made of, and neighbours of each, by the dimension.
 _NODES = {1: 400, 2: 800, 3: 1500}
-_NEIGHBORS = {1: 6, 2: 12, 3: 16}
+_NEIGHBORS = {1: 10, 2: 12, 3: 16}
 # Components of fewer nodes than this times (d + 2) are left out, and parts of the data that are told.
 _FEWEST, _TOLD = 2, 0.01
 # How far data may be off, in units of what nearly all are.
 _TOLERANCE, _NEARLY_ALL = 1.5, 0.999
 _LEAST_NOISE = 1e-6
+_JUDGED = 2048
 
 
 class KernelAtlas(AtlasEstimator, BaseEstimator):
@@ -59,7 +60,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
     atlas_ : Atlas
         The learned manifold, float64.
     quality_ : Quality
-        Its figures on (at most 4,096 of) the data.
+        Its figures on at most 2,048 of the data.
     dim_, n_charts_ : int
     left_out_ : ndarray of bool, shape (N,)
         Points of components too small for a chart, which the atlas does not know.
@@ -107,13 +108,13 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         units, flat, principal = _prepared(data, seed)
         coordinates = principal.coordinates(flat)
         dim = auto_dimension(coordinates, max(_NODES)) if self.dim == "auto" else int(self.dim)
-        nodes = make_nodes(coordinates.numpy(), _NODES[dim], _NEIGHBORS[dim], seed)
+        nodes = make_nodes(coordinates.numpy(), _NODES[dim], _NEIGHBORS[dim], seed, dim == 1)
         left_out = ~_held(nodes, coordinates, dim)
         if left_out.any():
             # Units and nodes are those of what is learned, not of outliers.
             units, flat, principal = _prepared(data[torch.from_numpy(~left_out)], seed)
             coordinates = principal.coordinates(flat)
-            nodes = make_nodes(coordinates.numpy(), _NODES[dim], _NEIGHBORS[dim], seed)
+            nodes = make_nodes(coordinates.numpy(), _NODES[dim], _NEIGHBORS[dim], seed, dim == 1)
         if left_out.mean() > _TOLD:
             warnings.warn(
                 f"{left_out.sum()} of {len(data)} points are left out: they are apart from the others "
@@ -126,7 +127,8 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         self.dim_, self.n_charts_ = dim, self.atlas_.n_charts
         self.left_out_ = left_out
         self.n_features_in_ = flat.shape[1]
-        self.quality_ = self.atlas_.quality(data[torch.from_numpy(~left_out)][:4096])
+        learned = data[torch.from_numpy(~left_out)]
+        self.quality_ = self.atlas_.quality(learned[:: -(-len(learned) // _JUDGED)])
         return self
 
     def _check(self, n_features: int) -> None:
