@@ -131,8 +131,11 @@ class Cover:
             if moved == medoids:
                 break
             medoids = moved
-        side = paths[medoids].argmin(0)
-        return core[side == 0], core[side == 1]
+        # Neither part is too small for a chart.
+        order = (paths[medoids[0]] - paths[medoids[1]]).argsort(kind="stable")
+        least = min(self._least, len(core) // 2)
+        cut = int(np.clip((paths[medoids].argmin(0) == 0).sum(), least, len(core) - least))
+        return core[np.sort(order[:cut])], core[np.sort(order[cut:])]
 
     def _cell(self, core: np.ndarray) -> Cell:
         members = core

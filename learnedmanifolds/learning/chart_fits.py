@@ -24,6 +24,8 @@ _AGREEMENTS = 6
 _CODES = 512
 # Points that tell the noise, and the part of them that are no outliers.
 _PROBED, _PROBED_PART = 300, 0.95
+# Part of the squared distance to the nearest other point that is near enough.
+_NEAR = 0.01
 # Points of a chart that are farther from it than so many times what nine of ten are are left out.
 _OUTLYING, _USUAL = 6.0, 0.9
 
@@ -172,11 +174,15 @@ def fit_cover(
     """
     fits = ChartFits(x, nodes)
     fits.update([cell for cover in covers for cell in cover.cells])
-    local = _local_error(x, nodes.points, covers[0].dim) if split and noise is None else 0.0
+    local = _local_error(x, nodes.points, covers[0].dim)
+    gaps = (
+        NearestNeighbors(n_neighbors=2).fit(x.numpy()).kneighbors(x[:: max(1, len(x) // _PROBED)])
+    )
+    near_enough = _NEAR * float(np.square(gaps[0][:, 1]).mean())
     for _ in range(_SPLITS if split else 0):
         errors = fits.errors
         usual = noise**2 * max(1, x.shape[1]) if noise else min(local, float(errors.quantile(0.25)))
-        usual = max(usual, EXACT)
+        usual = max(usual, near_enough, EXACT)
         bad = {id(fits.cells[k]) for k in (errors > _TOO_MUCH**2 * usual).nonzero().flatten()}
         changed = False
         for cover in covers:

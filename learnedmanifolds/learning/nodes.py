@@ -57,14 +57,11 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
         return Nodes(points, csr_array((len(points),) * 2), np.zeros(len(points), dtype=int))
     k = min(n_neighbors, len(points) - 1)
     distance, index = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
-    usual = np.maximum(distance[:, (k - 1) // 2], 1e-300)
+    usual = np.maximum(distance[:, -1], 1e-300)
     row, column, length = np.repeat(np.arange(len(points)), k), index.ravel(), distance.ravel()
-    near = length <= _BRIDGE * np.minimum(usual[row], usual[column])
     if curve:
-        # No node is nearer to both ends of an edge than they are to each other.
-        gaps = cdist(points, points)
-        between = (np.maximum(gaps[row], gaps[column]) < (1 - _ROUNDING) * length[:, None]).any(1)
-        near &= ~between
+        row, column, length = _relative_neighbors(points, index)
+    near = length <= _BRIDGE * np.minimum(usual[row], usual[column])
     graph = csr_array((length[near], (row[near], column[near])), shape=(len(points),) * 2)
     graph = graph.maximum(graph.T).tocsr()
     return Nodes(points, graph, connected_components(graph, directed=False)[1])
@@ -86,3 +83,25 @@ def _means(x: np.ndarray, count: int, seed: int) -> np.ndarray:
     np.add.at(means, owner, points)
     kept = share > 0
     return np.asarray(means[kept] / share[kept, None])
+
+
+def _relative_neighbors(
+    points: np.ndarray, index: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of points (M, n) that no third one is nearer to both of than they are to each other.
+
+    Of the nearest others (M, k) of each, and where chains of these end: across wide gaps, not from one
+    strand of a curve to another.
+    """
+    gaps = cdist(points, points)
+    least = (1 - _ROUNDING) * gaps
+    free = np.ones_like(gaps, dtype=bool)
+    for third in index.T:
+        free &= np.maximum(gaps[np.arange(len(points)), third][:, None], gaps[third]) >= least
+    row, column = np.nonzero(np.triu(free & free.T, 1))
+    between = (np.maximum(gaps[row], gaps[column]) < least[row, column][:, None]).any(1)
+    row, column = row[~between], column[~between]
+    close = (index[row] == column[:, None]).any(1) | (index[column] == row[:, None]).any(1)
+    degree = np.bincount(np.concatenate([row[close], column[close]]), minlength=len(points))
+    kept = close | ((degree[row] < 2) & (degree[column] < 2))
+    return row[kept], column[kept], gaps[row, column][kept]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 
+import numpy as np
 from torch import Tensor
 
 from learnedmanifolds.learning.dimension import dimension
@@ -28,7 +29,7 @@ def auto_dimension(x: Tensor, most: int) -> int:
     found = dimension(x, per_component=True)
     parts = {part.value for part in found.components} - {None}
     if len(parts) > 1:
-        sizes = [int((found.labels == c).sum()) for c in range(len(found.components))]
+        sizes = np.bincount(np.asarray(found.labels) + 1)[1:]
         told = ", ".join(
             f"{part.value} ({size} points)"
             for part, size in zip(found.components, sizes, strict=True)

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, integer, positive
+from learnedmanifolds._convert import to_tensor
 from learnedmanifolds._grad import differentiable
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.kernel import KernelCharts
@@ -99,22 +100,27 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         UserWarning
             If x has no clear dimension, or more than a hundredth of it is left out.
         """
-        data = as_tensor(x, "x", allow_empty=False).detach()
+        given = to_tensor(x, "x")
+        given = given.to(torch.uint8) if given.dtype == torch.bool else given
+        data = as_tensor(given, "x", allow_empty=False).detach()
         if data.dim() < 2:
             raise ValueError(f"x must have shape (N, ...), got {tuple(data.shape)}.")
         self._check(data[0].numel())
         self._take_names(x)
         (seed,) = start_seeds(self.random_state, 1)
+        left_out = np.zeros(len(data), dtype=bool)
         units, flat, principal = _prepared(data, seed)
         coordinates = principal.coordinates(flat)
         dim = auto_dimension(coordinates, max(_NODES)) if self.dim == "auto" else int(self.dim)
-        nodes = make_nodes(coordinates.numpy(), _NODES[dim], _NEIGHBORS[dim], seed, dim == 1)
-        left_out = ~_held(nodes, coordinates, dim)
-        if left_out.any():
+        while True:
+            nodes = make_nodes(coordinates.numpy(), _NODES[dim], _NEIGHBORS[dim], seed, dim == 1)
+            held = _held(nodes, coordinates, dim)
+            if held.all():
+                break
             # Units and nodes are those of what is learned, not of outliers.
+            left_out[~left_out] = ~held
             units, flat, principal = _prepared(data[torch.from_numpy(~left_out)], seed)
             coordinates = principal.coordinates(flat)
-            nodes = make_nodes(coordinates.numpy(), _NODES[dim], _NEIGHBORS[dim], seed, dim == 1)
         if left_out.mean() > _TOLD:
             warnings.warn(
                 f"{left_out.sum()} of {len(data)} points are left out: they are apart from the others "

@@ -136,3 +136,95 @@ X = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
 def test_bad_input(options, x, message):
     with pytest.raises(ValueError, match=message):
         KernelAtlas(**options).fit(x)
+
+
+def test_without_arguments_the_dimension_is_that_of_the_data(fitted):
+    for name, dim in TOYS.items():
+        x = lm.datasets.toy(name).sample(1500, noise=NOISE, seed=4)
+        assert KernelAtlas(random_state=0).fit(x).dim_ == dim
+
+
+@pytest.fixture(scope="module")
+def turned():
+    """A picture of two blobs turned by random angles, and another draw of it."""
+    rows, columns = torch.meshgrid(*2 * [torch.linspace(-1, 1, 16).double()], indexing="ij")
+
+    def picture(angle):
+        x = angle.cos() * columns + angle.sin() * rows
+        y = angle.cos() * rows - angle.sin() * columns
+        return sum(
+            height * torch.exp(-((x - at) ** 2 + y**2) / 0.02)
+            for height, at in ((1.0, 0.5), (0.5, -0.5))
+        )
+
+    angles = 2 * math.pi * torch.rand(600, generator=torch.Generator().manual_seed(0)).double()
+    return torch.stack([picture(angle) for angle in angles])
+
+
+def test_a_turned_picture_is_a_circle_nearer_than_any_of_its_neighbours(turned):
+    train, test = turned[:500], turned[500:]
+    model = KernelAtlas(random_state=0).fit(train)
+    assert model.dim_ == 1 and model.quality_.healthy and not model.left_out_.any()
+    off = (model.atlas_.project(test) - test).flatten(1).norm(dim=1)
+    near = torch.cdist(test.flatten(1), train.flatten(1)).amin(1)
+    assert float(off.mean()) < 0.1 * float(near.mean())
+    assert lm.metrics.betti(model.sample(400, seed=0)).numbers[:2] == (1, 1)
+
+
+@pytest.mark.parametrize("n_charts", [3, 5])
+def test_so_many_charts_as_asked_for(n_charts):
+    x = lm.datasets.toy("circle").sample(800, noise=NOISE, seed=0)
+    model = KernelAtlas(n_charts, random_state=0).fit(x)
+    assert model.n_charts_ == model.atlas_.n_charts == n_charts
+    assert model.quality_.healthy
+
+
+def test_a_point_far_away_is_left_out_and_changes_nothing_else():
+    x = lm.datasets.toy("circle").sample(800, noise=NOISE, seed=0).double()
+    far = torch.tensor([[1e6, -1e6]], dtype=torch.float64)
+    model = KernelAtlas(random_state=0).fit(torch.cat([x, far]))
+    assert model.left_out_.tolist() == 800 * [False] + [True]
+    alone = KernelAtlas(random_state=0).fit(x)
+    assert torch.allclose(model.atlas_.project(x), alone.atlas_.project(x), rtol=0, atol=1e-9)
+
+
+def test_many_points_that_are_left_out_are_told():
+    x = lm.datasets.toy("circle").sample(300, noise=NOISE, seed=0).double()
+    crowd = torch.tensor([[50.0, 0.0]]).double() + 0.01 * torch.randn(
+        4, 2, generator=torch.Generator().manual_seed(0)
+    )
+    with pytest.warns(UserWarning, match="4 of 304 points are left out"):
+        model = KernelAtlas(dim=1, random_state=0).fit(torch.cat([x, crowd]))
+    assert model.left_out_.sum() == 4
+
+
+def test_data_without_a_clear_dimension_are_told_with_what_is_done():
+    # Noise of many sizes: the dimension falls on and on with scale.
+    source = torch.Generator().manual_seed(0)
+    circle = lm.datasets.toy("circle").sample(500, noise=0.0, seed=0).double()
+    size = torch.exp(-3.5 + 3 * torch.rand(500, 1, generator=source)).double()
+    x = torch.nn.functional.pad(circle, (0, 28)) + size * torch.randn(500, 30, generator=source)
+    with pytest.warns(UserWarning, match="no clear dimension: .*interval.* is taken"):
+        model = KernelAtlas(random_state=0).fit(x)
+    assert 1 <= model.dim_ <= 3
+
+
+def test_components_of_different_dimension_and_too_large_ones_are_named():
+    source = torch.Generator().manual_seed(0)
+    circle = lm.datasets.toy("circle").sample(600, noise=0.0, seed=0).double()
+    circle = torch.cat([circle, torch.zeros(600, 1)], 1)
+    ball = torch.randn(3000, 3, generator=source).double()
+    ball = 0.5 * ball / ball.norm(dim=1, keepdim=True) + torch.tensor([4.0, 0.0, 0.0])
+    with pytest.raises(ValueError, match=r"one dimension, got 2 \(3000 points\), 1 \(600 points\)"):
+        KernelAtlas(random_state=0).fit(torch.cat([circle, ball]))
+    with pytest.raises(ValueError, match="dimension of at most 3, got [4567] .*MixtureVAE"):
+        KernelAtlas().fit(torch.randn(2000, 6, generator=source))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool])
+def test_integers_and_booleans_are_data(dtype):
+    rows = torch.arange(60).unsqueeze(1)
+    # Bars that grow: a curve of corners.
+    x = (torch.arange(60) < rows).to(dtype)
+    model = KernelAtlas(dim=1, random_state=0).fit(x)
+    assert model.quality_.coverage > 0.9
