@@ -12,6 +12,8 @@ from learnedmanifolds.learning.nodes import Nodes
 
 # How far cells reach into their neighbours, in units of their own radius, and at least in edges.
 _MARGIN, _EDGES = 0.15, 1.2
+# What is fitted beyond the cell, in units of what is shared.
+_FITTED = 1.5
 # Relative error of distances in its coordinates up to which a cell is a disc, and share of its nodes
 # that may be folded on others.
 _FLAT, _FOLDED = 0.12, 0.01
@@ -29,8 +31,9 @@ class Cell(NamedTuple):
 
     Attributes
     ----------
-    core, members : ndarray of int
-        Nodes of the cell itself, and with what it shares with its neighbours.
+    core, inner, members : ndarray of int
+        Nodes of the cell itself; with what it shares with its neighbours; and with what is only fitted,
+        for fits are worst at their ends.
     coords : ndarray, shape (len(members), d)
         In the box; distances along the data up to a factor.
     radius : float
@@ -40,6 +43,7 @@ class Cell(NamedTuple):
     """
 
     core: np.ndarray
+    inner: np.ndarray
     members: np.ndarray
     coords: np.ndarray
     radius: float
@@ -138,11 +142,12 @@ class Cover:
         return core[np.sort(order[:cut])], core[np.sort(order[cut:])]
 
     def _cell(self, core: np.ndarray) -> Cell:
-        members = core
+        inner = members = core
         if len(core) < len(self._own):
             radius = self._paths[np.ix_(core, core)].max(0).min()
             reach = max(_MARGIN * radius, _EDGES * float(np.median(self._graph.data)))
-            members = np.flatnonzero(self._paths[:, core].min(1) <= reach)
+            away = self._paths[:, core].min(1)
+            inner, members = np.flatnonzero(away <= reach), np.flatnonzero(away <= _FITTED * reach)
         paths = dijkstra(self._graph[members][:, members], directed=False)
         if not np.isfinite(paths).all():
             paths = self._paths[np.ix_(members, members)]
@@ -151,7 +156,8 @@ class Cover:
         bend = _bend(paths[np.ix_(few, few)], coords[few], self.dim)
         middle = (coords.max(0) + coords.min(0)) / 2
         radius = float(np.abs(coords - middle).max()) / _EDGE or 1.0
-        return Cell(self._own[core], self._own[members], (coords - middle) / radius, radius, bend)
+        own = self._own
+        return Cell(own[core], own[inner], own[members], (coords - middle) / radius, radius, bend)
 
 
 def _isomap(paths: np.ndarray, dim: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +31,15 @@ _NEAR = 0.01
 _OUTLYING, _USUAL = 6.0, 0.9
 
 
+class _Made(NamedTuple):
+    """A fit, its points, and which of these are its cell's own and in its domain."""
+
+    fit: KernelFit
+    rows: Tensor
+    core: Tensor
+    inner: Tensor
+
+
 class ChartFits:
     """Kernel fits of the cells of covers.
 
@@ -43,7 +53,7 @@ class ChartFits:
     def __init__(self, x: Tensor, nodes: Nodes) -> None:
         self.x, self._nodes = x, nodes
         self._node = nodes.owners(x.numpy())
-        self._made: list[tuple[KernelFit, Tensor, Tensor]] = []
+        self._made: list[_Made] = []
         self.cells: list[Cell] = []
 
     def update(self, cells: Sequence[Cell]) -> None:
@@ -52,13 +62,15 @@ class ChartFits:
         self.cells = list(cells)
         self._made = [known.get(id(cell)) or self._fit(cell) for cell in self.cells]
 
-    def _fit(self, cell: Cell) -> tuple[KernelFit, Tensor, Tensor]:
+    def _fit(self, cell: Cell) -> _Made:
         inside = np.flatnonzero(np.isin(self._node, cell.members))
         index = torch.from_numpy(inside)
         own = self.x[index]
         some = own[:: max(1, len(own) // ENOUGH)]
         codes = interpolate(some, self._nodes.points[cell.members], cell.coords)
-        core = torch.from_numpy(np.isin(self._node[inside], cell.core))
+        core, inner = (
+            torch.from_numpy(np.isin(self._node[inside], part)) for part in (cell.core, cell.inner)
+        )
         fit = fit_chart(codes, own)
         fit.project(own)
         gap = (own - fit.decode()).norm(dim=1)
@@ -67,12 +79,12 @@ class ChartFits:
         fit.codes = fit.codes[kept]
         fit.shrink()
         fit.settle()
-        return fit, index[kept], core[kept]
+        return _Made(fit, index[kept], core[kept], inner[kept])
 
     @property
     def errors(self) -> Tensor:
         """Mean squared distance that each chart leaves of its points, (K,)."""
-        return torch.tensor([fit.error for fit, _, _ in self._made], dtype=torch.float64)
+        return torch.tensor([fit.error for fit, *_ in self._made], dtype=torch.float64)
 
     def agree(self, rounds: int) -> None:
         """Fit all charts some times more, where they overlap to the mean of what they say.
@@ -81,14 +93,17 @@ class ChartFits:
         """
         # Few points will do, the same ones of every chart.
         stride = max(1, len(self.x) // (ENOUGH * len(self.cells)))
-        chosen = [(index % stride == 0).nonzero().squeeze(1) for _, index, _ in self._made]
-        places = [index[some] for (_, index, _), some in zip(self._made, chosen, strict=True)]
+        chosen = [(index % stride == 0).nonzero().squeeze(1) for _, index, *_ in self._made]
+        places = [index[some] for (_, index, *_), some in zip(self._made, chosen, strict=True)]
         fits = [
             replace(fit, codes=fit.codes[some])
-            for (fit, _, _), some in zip(self._made, chosen, strict=True)
+            for (fit, *_), some in zip(self._made, chosen, strict=True)
         ]
         count = torch.bincount(torch.cat(places), minlength=len(self.x))
-        regions = [Region.of(fit.codes) for fit in fits]
+        regions = [
+            Region.of(fit.codes[made.inner[some]])
+            for fit, made, some in zip(fits, self._made, chosen, strict=True)
+        ]
         for _ in range(rounds):
             total, share = torch.zeros_like(self.x), torch.zeros_like(self.x[:, :1])
             for fit, place, region in zip(fits, places, regions, strict=True):
@@ -99,7 +114,7 @@ class ChartFits:
             for fit, place in zip(fits, places, strict=True):
                 both = (count[place] > 1).unsqueeze(1)
                 fit.follow(torch.where(both, total[place] / share[place], fit.decode()))
-        for (whole, index, _), fit in zip(self._made, fits, strict=True):
+        for (whole, index, *_), fit in zip(self._made, fits, strict=True):
             whole.weights = fit.weights
             whole.project(self.x[index])
             whole.shrink()
@@ -108,7 +123,7 @@ class ChartFits:
     @property
     def shares(self) -> Tensor:
         """Parts of the points that are the charts' own, (K,)."""
-        own = torch.tensor([float(core.sum()) for _, _, core in self._made])
+        own = torch.tensor([float(core.sum()) for _, _, core, _ in self._made])
         return own / own.sum()
 
     def whole_weights(self, x: Tensor, principal: Principal) -> list[Tensor]:
@@ -117,7 +132,7 @@ class ChartFits:
         What the principal coordinates leave is another linear function of the same features.
         """
         found = []
-        for fit, index, _ in self._made:
+        for fit, index, *_ in self._made:
             weights = principal.restore(fit.weights)
             if principal.basis is not None:
                 rest = x[index] - principal.mean - principal.restore(self.x[index])
@@ -131,27 +146,27 @@ class ChartFits:
         return torch.cat(
             [
                 (x[index] - fit.features() @ own).norm(dim=1)[core]
-                for (fit, index, core), own in zip(self._made, weights, strict=True)
+                for (fit, index, core, _), own in zip(self._made, weights, strict=True)
             ]
         )
 
     def stacked(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
         """Arguments of `KernelCharts` for given weights of the charts."""
         fits = self._made
-        n_codes = min(_CODES, max(int(core.sum()) for _, _, core in fits))
+        n_codes = min(_CODES, max(int(core.sum()) for _, _, core, _ in fits))
         regions, codes = [], []
         source = torch.Generator().manual_seed(0)
-        for fit, _, core in fits:
-            regions.append(Region.of(fit.codes))
+        for fit, _, core, inner in fits:
+            regions.append(Region.of(fit.codes[inner]))
             own = fit.codes[core & (regions[-1].depth(fit.codes) >= 0)]
             pick = torch.randint(len(own), (n_codes,), generator=source)
             if len(own) >= n_codes:
                 pick = torch.randperm(len(own), generator=source)[:n_codes]
             codes.append(own[pick])
-        width = [fit.width for fit, _, _ in fits]
+        width = [fit.width for fit, *_ in fits]
         return {
             "weights": _padded(weights),
-            "centers": _padded([fit.centers for fit, _, _ in fits]),
+            "centers": _padded([fit.centers for fit, *_ in fits]),
             "width": torch.tensor(width, dtype=self.x.dtype),
             "border_weights": _padded([region.weights for region in regions]),
             "border_centers": _padded([region.centers for region in regions]),
