@@ -76,7 +76,7 @@ def digit_demo(folder: Path, seed: int, n_views: int = 2000, n_images: int = 8) 
     clean = turned(digit, angles)
     noise = torch.randn(clean.shape, generator=generator, dtype=torch.float64)
     views, truth = (clean + _NOISE * noise)[:n_views], clean[n_views:]
-    model = KernelAtlas(random_state=seed).fit(views)
+    model = KernelAtlas(dim=1, random_state=seed).fit(views)  # a turn is one angle
     learned = time.perf_counter()
     observed = (clean + _NOISE * noise)[n_views:]
     visible = half_visible(n_images, _SIZE**2, seed).view(-1, _SIZE, _SIZE)
