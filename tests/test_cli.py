@@ -80,8 +80,7 @@ def test_compare(path, tmp_path, monkeypatch, capsys):
 
 
 def test_learn_needs_no_options(tmp_path, monkeypatch, capsys):
-    angle = np.random.default_rng(0).uniform(0, 2 * math.pi, 600)
-    np.save(tmp_path / "x.npy", np.stack([np.cos(angle), np.sin(angle)], 1))
+    np.save(tmp_path / "x.npy", lm.datasets.Circle().sample(1000, noise=0.02, seed=0))
     output, report, figure = (tmp_path / name for name in ("a.safetensors", "t.json", "a.png"))
     code, out, _ = invoke(
         monkeypatch, capsys, "learn", tmp_path / "x.npy", "-o", output, "--json", report,
