@@ -93,17 +93,18 @@ def digit_demo(folder: Path, seed: int, n_views: int = 2000, n_images: int = 8) 
         "on the atlas": torch.stack(restored),
         "nearest picture": torch.stack(nearest),
     }
-    errors = [
-        float((shown[name] - truth)[~visible].square().mean().sqrt())
+    errors = {
+        name: float((shown[name] - truth)[~visible].square().mean().sqrt())
         for name in ("on the atlas", "nearest picture")
-    ]
+    }
     rows = {name: values.flatten(1) for name, values in shown.items()}
     _save(plot.images(rows, (_SIZE, _SIZE)), folder / "digit.png")
     _save(model.atlas_.plot(), folder / "digit_atlas.png")
     return DigitDemo(
         model.atlas_,
         model.quality_.to_dict(),
-        *errors,
+        errors["on the atlas"],
+        errors["nearest picture"],
         n_images,
         {"learn": learned - start, "solve": solved - learned},
     )
