@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 .PHONY: help demo test clean
 
 help:
-	@echo "make demo    train two circles, optimise on them, write demo_output/"
+	@echo "make demo    learn two circles and a turning digit, optimise on them, write demo_output/"
 	@echo "make test    style, types and tests"
 	@echo "make clean   remove everything that make wrote"
 

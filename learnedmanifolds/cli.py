@@ -1,6 +1,6 @@
-"""The command line: demo, train, solve, compare, info.
+"""The command line: demo, learn, solve, compare, info.
 
-Exit codes: 0 done; 1 the training or the optimization did not reach its goal; 2 wrong input.
+Exit codes: 0 done; 1 the learning or the optimization did not reach its goal; 2 wrong input.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ JsonPath = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
 AtlasPath = Annotated[
-    Path, typer.Argument(help="A saved atlas (train writes one), or the name of a shipped one.")
+    Path, typer.Argument(help="A saved atlas (learn writes one), or the name of a shipped one.")
 ]
 Target = Annotated[
     str, typer.Option(help="Observation: the point to come near, as comma-separated numbers.")
@@ -51,24 +51,25 @@ def demo(
     seed: Seed = 0,
     json_path: JsonPath = None,
 ) -> None:
-    """Learn two circles and handwritten digits, and solve inverse problems on both."""
-    from learnedmanifolds.demo import circles_demo, digits_demo
+    """Learn two circles and a turning digit, and solve inverse problems on both."""
+    from learnedmanifolds.demo import circles_demo, digit_demo
 
     _check_file(json_path, "--json")
     output.mkdir(parents=True, exist_ok=True)
-    console.rule("Two disconnected circles, four charts")
-    circles = circles_demo(output, seed, verbose=console.is_terminal)
+    console.rule("Two disconnected circles")
+    circles = circles_demo(output, seed)
+    console.print(f"dimension {circles.atlas.dim}, {circles.atlas.n_charts} charts")
     _print_quality(circles.quality, circles.seconds)
     console.print(circles.comparison)
-    console.rule("Handwritten digits, half the pixels hidden")
-    digits = digits_demo(output, seed, verbose=console.is_terminal)
-    _print_quality(digits.quality, digits.seconds)
-    table = Table("restored on", "error on hidden pixels (RMS, grey values in [0, 1])")
-    table.add_row("atlas", f"{digits.atlas_error:.4f}")
-    table.add_row("PCA subspace of the same dimension", f"{digits.pca_error:.4f}")
-    table.add_row("ratio", f"{digits.ratio:.3f}")
+    console.rule("A handwritten digit that turns, half the pixels hidden")
+    digit = digit_demo(output, seed)
+    console.print(f"dimension {digit.atlas.dim}, {digit.atlas.n_charts} charts")
+    _print_quality(digit.quality, digit.seconds)
+    table = Table("restored", "error on hidden pixels (RMS, grey values in [0, 1])")
+    table.add_row("on the atlas", f"{digit.atlas_error:.4f}")
+    table.add_row("by the nearest of the noisy pictures", f"{digit.neighbor_error:.4f}")
     console.print(table)
-    console.print(f"{digits.n_images} held-out images")
+    console.print(f"{digit.n_images} new pictures")
     figures = [str(path) for path in sorted(output.glob("*.png"))]
     console.print("figures: " + ", ".join(figures))
     _write_json(
@@ -79,14 +80,14 @@ def demo(
                 "seconds": circles.seconds,
                 "comparison": _records(circles.comparison),
             },
-            "digits": vars(digits),
+            "digit": {name: value for name, value in vars(digit).items() if name != "atlas"},
             "figures": figures,
         },
     )
 
 
 @app.command()
-def train(
+def learn(
     data: Annotated[
         str,
         typer.Argument(
@@ -97,48 +98,99 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="The atlas file to write.")] = Path(
         "atlas.safetensors"
     ),
-    charts: Annotated[int | None, typer.Option(help="Number of charts K.", min=1)] = None,
-    dim: Annotated[int | None, typer.Option(help="Dimension d of the manifold.", min=1)] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="kernel (seconds, dimension 1 to 3; the default) or mixture (trains networks, any "
+            "dimension; recipes are of it)."
+        ),
+    ] = None,
+    charts: Annotated[
+        int | None,
+        typer.Option(help="Number of charts K; --model mixture needs it for your own data.", min=1),
+    ] = None,
+    dim: Annotated[
+        int | None,
+        typer.Option(
+            help="Dimension d of the manifold; --model mixture needs it for your own data.", min=1
+        ),
+    ] = None,
     noise_std: Annotated[
         float | None, typer.Option(help="Noise around the manifold, in the data's units.")
     ] = None,
     checkpoints: Annotated[
-        Path | None, typer.Option(help="Folder of checkpoints; a run found there is resumed.")
+        Path | None,
+        typer.Option(
+            help="Of --model mixture: folder of checkpoints; a run found there is resumed."
+        ),
     ] = None,
+    figure: Annotated[Path | None, typer.Option(help="Write a figure of the atlas here.")] = None,
     seed: Seed = 0,
     json_path: JsonPath = None,
 ) -> None:
-    """Learn an atlas from a toy manifold, by a recipe, or from your own points (rows)."""
+    """Learn an atlas from your own points (rows), a toy manifold, or by a recipe."""
     from learnedmanifolds.datasets import TOYS
     from learnedmanifolds.datasets.files import read_points
-    from learnedmanifolds.models import RECIPES, MixtureVAE
+    from learnedmanifolds.models import RECIPES, KernelAtlas, MixtureVAE
 
     _check_file(output, "--output")
+    _check_figure(figure)
     _check_file(json_path, "--json")
+    if model not in (None, "kernel", "mixture"):
+        raise ValueError(f"--model must be kernel or mixture, got {model}.")
+    if data in RECIPES and model == "kernel":
+        raise ValueError(f"--model must be mixture for the recipe {data}, got kernel.")
+    mixture = model == "mixture" or data in RECIPES
+    if checkpoints is not None and not mixture:
+        raise ValueError(
+            f"--checkpoints must be left out without --model mixture, got {checkpoints}."
+        )
     running: dict[str, Any] = {"checkpoint_dir": checkpoints, "verbose": console.is_terminal}
+    learned: Any
     if data in RECIPES:
         given = {"n_charts": charts, "noise_std": noise_std}
         changes = {name: value for name, value in given.items() if value is not None}
         if dim not in (None, RECIPES[data].manifold.dim):
             raise ValueError(f"--dim must be left out for the recipe {data}, got {dim}.")
-        model = RECIPES[data].with_seed(seed).fit(**changes, **running)
-    elif data in TOYS:
-        settings = TOYS[data].settings
-        points = TOYS[data].sample(settings.n, settings.noise, seed)
-        charts, dim = charts or settings.n_charts, dim or settings.dim
-        noise_std = noise_std or settings.noise_std
-        model = MixtureVAE(charts, dim, noise_std, random_state=seed, **running).fit(points)
+        learned = RECIPES[data].with_seed(seed).fit(**changes, **running)
     else:
-        points = read_points(data)
-        if charts is None or dim is None:
-            raise ValueError("--charts and --dim must be given for your own data.")
-        model = MixtureVAE(charts, dim, noise_std, random_state=seed, **running).fit(points)
-    model.atlas_.save(output)
-    _print_quality(model.quality_.to_dict(), {})
+        if data in TOYS:
+            settings = TOYS[data].settings
+            points = TOYS[data].sample(settings.n, settings.noise, seed)
+        else:
+            settings, points = None, read_points(data)
+        if not mixture:
+            learned = KernelAtlas(charts or "auto", dim or "auto", noise_std, seed)
+        else:
+            if settings is not None:
+                charts, dim = charts or settings.n_charts, dim or settings.dim
+                noise_std = noise_std or settings.noise_std
+            if charts is None or dim is None:
+                raise ValueError(
+                    "--charts and --dim must be given for your own data with --model mixture."
+                )
+            learned = MixtureVAE(charts, dim, noise_std, random_state=seed, **running)
+        learned.fit(points)
+    learned.atlas_.save(output)
+    console.print(f"dimension {learned.atlas_.dim}, {learned.atlas_.n_charts} charts")
+    _print_quality(learned.quality_.to_dict(), {})
+    if figure is not None:
+        learned.atlas_.plot().savefig(figure, dpi=200)
     console.print(f"wrote {output}")
-    _write_json(json_path, {"quality": model.quality_.to_dict(), "atlas": str(output)})
-    if not model.quality_.healthy:
+    _write_json(
+        json_path,
+        {
+            "dimension": learned.atlas_.dim,
+            "charts": learned.atlas_.n_charts,
+            "quality": learned.quality_.to_dict(),
+            "atlas": str(output),
+        },
+    )
+    if not learned.quality_.healthy:
         raise typer.Exit(1)
+
+
+app.command("train", hidden=True)(learn)  # its name before `KernelAtlas`
 
 
 @app.command()

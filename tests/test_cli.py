@@ -33,7 +33,7 @@ def invoke(monkeypatch, capsys, *arguments):
     return end.value.code or 0, out, err
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "solve", "compare", "info"])
+@pytest.mark.parametrize("command", ["demo", "learn", "solve", "compare", "info"])
 def test_help_explains(command):
     result = CliRunner().invoke(cli.app, [command, "--help"])
     assert result.exit_code == 0
@@ -79,7 +79,33 @@ def test_compare(path, tmp_path, monkeypatch, capsys):
     assert all(row["starts"] == 2 for row in rows)
 
 
-def test_train_on_own_data(tmp_path, monkeypatch, capsys):
+def test_learn_needs_no_options(tmp_path, monkeypatch, capsys):
+    np.save(tmp_path / "x.npy", lm.datasets.Circle().sample(1000, noise=0.02, seed=0))
+    output, report, figure = (tmp_path / name for name in ("a.safetensors", "t.json", "a.png"))
+    code, out, _ = invoke(
+        monkeypatch, capsys, "learn", tmp_path / "x.npy", "-o", output, "--json", report,
+        "--figure", figure,
+    )  # fmt: skip
+    facts = json.loads(report.read_text())
+    atlas = lm.load(output)
+    assert code == 0 and str(output.name) in out.replace("\n", "")
+    assert (atlas.dim, atlas.dtype) == (1, torch.float64)
+    assert (facts["dimension"], facts["charts"]) == (1, atlas.n_charts)
+    assert facts["quality"]["coverage"] >= 0.98
+    assert figure.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_learn_takes_what_is_known(tmp_path, monkeypatch, capsys):
+    output = tmp_path / "a.safetensors"
+    code, _, _ = invoke(
+        monkeypatch, capsys, "learn", "two_circles", "-o", output, "--charts=6", "--dim=1",
+        "--noise-std=0.02",
+    )  # fmt: skip
+    atlas = lm.load(output)
+    assert code == 0 and (atlas.n_charts, atlas.noise_std) == (6, pytest.approx(0.02))
+
+
+def test_learn_a_mixture_of_own_data(tmp_path, monkeypatch, capsys):
     angle = np.random.default_rng(0).uniform(0, 2 * math.pi, 600)
     np.save(tmp_path / "x.npy", np.stack([np.cos(angle), np.sin(angle)], 1))
     short = Schedule(seeding_steps=15, mixture_steps=10, overlap_steps=15, batch_size=64)
@@ -89,8 +115,8 @@ def test_train_on_own_data(tmp_path, monkeypatch, capsys):
         # So short a training may warn that it failed.
         warnings.simplefilter("ignore", UserWarning)
         code, out, _ = invoke(
-            monkeypatch, capsys, "train", tmp_path / "x.npy", "-o", output, "--charts=3", "--dim=1",
-            "--noise-std=0.02", "--json", report,
+            monkeypatch, capsys, "learn", tmp_path / "x.npy", "--model=mixture", "-o", output,
+            "--charts=3", "--dim=1", "--noise-std=0.02", "--json", report,
         )  # fmt: skip
     quality = json.loads(report.read_text())["quality"]
     assert lm.load(output).n_charts == 3 and str(output.name) in out.replace("\n", "")
@@ -101,9 +127,15 @@ def test_train_on_own_data(tmp_path, monkeypatch, capsys):
     ("arguments", "message"),
     [
         (["info", "absent"], "no file absent"),
-        (["train", "absent.npy"], "data must be a toy's name or a file"),
-        (["train", "{csv}"], "--charts and --dim must be given"),
-        (["train", "{csv}", "--charts=2", "--dim=1"], "at least 32 points"),
+        (["learn", "absent.npy"], "data must be a toy's name or a file"),
+        (["learn", "{csv}"], "x must have"),
+        (["learn", "{csv}", "--dim=5"], "dim must be at most 3"),
+        (["learn", "{csv}", "--model=vae"], "--model must be kernel or mixture, got vae"),
+        (["learn", "bars-32", "--model=kernel"], "--model must be mixture for the recipe bars-32"),
+        (["learn", "{csv}", "--checkpoints=runs"], "--checkpoints must be left out"),
+        (["learn", "{csv}", "--model=mixture"], "--charts and --dim must be given"),
+        (["learn", "{csv}", "--model=mixture", "--charts=2", "--dim=1"], "at least 32 points"),
+        (["train", "{csv}", "--model=mixture"], "--charts and --dim must be given"),
         (["solve", "{atlas}", "--target=1,2"], "--target must have 3 numbers, got 2"),
         (["solve", "{atlas}", "--target=a,b,c"], "--target must be comma-separated numbers"),
         (["solve", "{atlas}", "--target=1,2,nan"], "observation must be finite"),
@@ -135,8 +167,9 @@ def test_wrong_input_is_a_message_and_exit_code_2(
         (["compare", "{atlas}", "--target=0,0,0"], "--figure"),
         (["solve", "{atlas}", "--target=0,0,0"], "--json"),
         (["compare", "{atlas}", "--target=0,0,0"], "--json"),
-        (["train", "two_circles"], "--output"),
-        (["train", "two_circles"], "--json"),
+        (["learn", "two_circles"], "--output"),
+        (["learn", "two_circles"], "--figure"),
+        (["learn", "two_circles"], "--json"),
         (["demo"], "--json"),
     ],
 )
@@ -148,6 +181,7 @@ def test_files_that_cannot_be_written_are_refused_first(
 
     for name in ("solve", "compare"):
         monkeypatch.setattr(f"learnedmanifolds.inverse.{name}", computed)
+    monkeypatch.setattr("learnedmanifolds.models.KernelAtlas.fit", computed)
     monkeypatch.setattr("learnedmanifolds.models.MixtureVAE.fit", computed)
     monkeypatch.setattr("learnedmanifolds.demo.circles_demo", computed)
     monkeypatch.chdir(tmp_path)
@@ -163,7 +197,7 @@ def test_files_that_cannot_be_written_are_refused_first(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["solve"], ["train", "sphere", "--seed=-1"], ["unknown"], ["demo", "--starts=1"]]
+    "arguments", [["solve"], ["learn", "sphere", "--seed=-1"], ["unknown"], ["demo", "--starts=1"]]
 )
 def test_wrong_usage_is_exit_code_2(arguments):
     assert CliRunner().invoke(cli.app, arguments).exit_code == 2

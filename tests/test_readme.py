@@ -8,7 +8,7 @@ from pathlib import Path
 
 README = Path(__file__).parents[1] / "README.md"
 
-# The first three blocks run as they stand. Of the later ones trainings are shortened and data fewer,
+# The first four blocks run as they stand. Of the later ones trainings are shortened and data fewer,
 # so that only their code is tried, not what the README says of the results; each text must be there.
 SHORTER = {
     "max_epochs=40": "max_epochs=3",
@@ -24,6 +24,7 @@ SHORTER = {
 # What must hold after a block, by a line of it.
 AFTER = {
     "def cost(point)": "assert abs((result.point @ result.point) ** 0.5 - 0.5) < 0.01",
+    "lm.load(": "assert atlas.quality(x).healthy and lm.dimension(x).value == 1",
     "comparison.print()": (
         "assert all(run.status.name == 'CONVERGED' "
         "for s in comparison.solutions.values() for run in s.runs)"
@@ -31,7 +32,7 @@ AFTER = {
     'pretrained("bars-32")': "assert lm.metrics.psnr(solution.point, truth) > 25",
     "GeomstatsManifold(atlas)": "assert distances.isinf().any() and mean.isfinite().all()",
 }
-FIGURES = {"convergence.png", "bar.png", "walks.png"}
+FIGURES = {"atlas.png", "convergence.png", "bar.png", "walks.png"}
 
 
 def program():

@@ -98,7 +98,7 @@ RECIPES: dict[str, Recipe] = {
     "balls-64": Recipe("balls", 64, 20_000, _LONG, {**_BALLS, **_WIDE}),
     "balls-128": Recipe("balls", 128, 20_000, _LONG, {**_BALLS, **_WIDE}),
 }
-"""Recipes by name; ``learnedmanifolds train NAME`` follows one."""
+"""Recipes by name; ``learnedmanifolds learn NAME`` follows one."""
 
 
 def recipe(name: str) -> Recipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from learnedmanifolds._check import ArrayLike
@@ -29,7 +30,7 @@ def new_axes(ambient: int, ax: Any = None, size: float = 4.5) -> Any:
 
 
 def charts(atlas: Atlas, x: ArrayLike | None = None, ax: Any = None) -> Any:
-    """Draw the image of every chart's box in a colour of its own, over the data.
+    """Draw the image of every chart's domain in a colour of its own, over the data.
 
     Parameters
     ----------
@@ -55,13 +56,14 @@ def charts(atlas: Atlas, x: ArrayLike | None = None, ax: Any = None) -> Any:
         label: str | None = f"chart {k}"
         if atlas.dim == 1:
             t = torch.linspace(-1, 1, 200).unsqueeze(1)
-            line = atlas.decode(t, k).flatten(1)[:, :shown].cpu().numpy()
+            line = _inside(atlas, t, k)[:, :shown]
             ax.plot(*line.T, color=shades[k], lw=2, label=label)
-            ax.plot(*line[[0, -1]].T, "o", ms=4, color=shades[k])
+            held = line[np.isfinite(line[:, 0])]
+            ax.plot(*np.concatenate([held[:1], held[-1:]]).T, "o", ms=4, color=shades[k])
         elif atlas.dim == 2:
             side = torch.linspace(-1, 1, 25)
             grid = torch.cartesian_prod(side, side)
-            sheet = atlas.decode(grid, k).flatten(1)[:, :shown].cpu().unflatten(0, (25, 25)).numpy()
+            sheet = _inside(atlas, grid, k)[:, :shown].reshape(25, 25, shown)
             for lines in (sheet, sheet.swapaxes(0, 1)):
                 for i, line in enumerate(lines[::3]):
                     ax.plot(*line.T, color=shades[k], lw=0.8, label=label if i == 0 else None)
@@ -72,3 +74,11 @@ def charts(atlas: Atlas, x: ArrayLike | None = None, ax: Any = None) -> Any:
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     ax.set_aspect("equal")
     return ax
+
+
+def _inside(atlas: Atlas, coords: torch.Tensor, chart: int) -> np.ndarray:
+    """Points (N, n) of coordinates in the box, NaN where they are not in the chart's domain."""
+    points = atlas.decode(coords, chart).flatten(1)
+    own = torch.full((len(coords),), chart)
+    outside = atlas.charts.domain.depth(coords.to(points), own) < 0
+    return points.masked_fill(outside.unsqueeze(1), torch.nan).cpu().numpy()
