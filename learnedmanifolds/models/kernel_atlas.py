@@ -22,6 +22,7 @@ from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.models.atlas_estimator import AtlasEstimator
 from learnedmanifolds.models.auto_dimension import auto_dimension
 from learnedmanifolds.training.seeds import start_seeds
+from learnedmanifolds.training.shared import threads_for
 from learnedmanifolds.training.units import Units
 
 # Nodes that cells are made of, and neighbours of each, by the dimension.
@@ -128,7 +129,9 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
                 stacklevel=2,
             )
         noise = None if self.noise_std is None else float(self.noise_std) / units.scale
-        fits = self._fits(nodes, coordinates, dim, noise)
+        # The products of one chart are too small for several threads.
+        with threads_for(0.0):
+            fits = self._fits(nodes, coordinates, dim, noise)
         self.atlas_ = self._atlas(fits, flat, principal, units)
         self.dim_, self.n_charts_ = dim, self.atlas_.n_charts
         self.left_out_ = left_out

@@ -1,0 +1,219 @@
+"""`KernelAtlas()` without arguments: toys, pictures that turn, objects of COIL-20, bars, cells, size.
+
+python benchmarks/kernel_atlas.py [toys] [turned] [coil] [bars] [surface] [cells] [size] [--seeds 5]
+
+Errors are mean distances of held-out points to their nearest points, absolute for toys, else in units of
+the root mean square distance of the training data to their mean, beside the nearest training point.
+
+- toys: 10,240 points, noise 0.01; error at clean points, furthest of 2,000 samples, disagreement.
+- turned: ten MNIST digits, each at 1,000 random angles, 200 others held out.
+- coil: each object, every fourth view held out, beside the midpoint of the two true neighbours.
+- bars: bars of 32, 64, 128 pixels a side, 2,000 pictures, decibels at 200 unseen ones.
+- surface: a curved surface in R^300 with noise, at offset 1,000.
+- cells: the angle along the learned circle of the cell cycle against the measured one.
+- size: seconds for up to a million points of a sphere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import resource
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from scipy.io import loadmat
+from scipy.ndimage import rotate
+from scipy.stats import norm, rankdata
+from torch import Tensor
+
+import learnedmanifolds as lm
+
+TOYS = ("circle", "two_circles", "loop", "ring", "swiss_roll", "sphere", "torus")
+CONSOLE = Console(width=150)
+
+
+def fit(x: Tensor, **options: object) -> tuple[lm.KernelAtlas, float]:
+    start = time.process_time()
+    model = lm.KernelAtlas(random_state=0, **options).fit(x)
+    return model, time.process_time() - start
+
+
+def spread(x: Tensor) -> float:
+    flat = x.double().flatten(1)
+    return float((flat - flat.mean(0)).square().sum(1).mean().sqrt())
+
+
+def errors(model: lm.KernelAtlas, train: Tensor, test: Tensor) -> tuple[float, float]:
+    """Of the atlas, and of the nearest training point."""
+    flat = test.double().flatten(1)
+    own = (model.atlas_.project(test.double()).flatten(1) - flat).norm(dim=1).mean()
+    near = torch.cdist(flat, train.double().flatten(1)).amin(1).mean()
+    return float(own) / spread(train), float(near) / spread(train)
+
+
+def show(values: list[float], digits: int = 4) -> str:
+    low, middle, high = np.quantile(values, (0, 0.5, 1))
+    return f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def toys(seeds: range) -> None:
+    table = Table("", "d", "charts", "seconds", "error", "furthest", "disagreement", "healthy")
+    for name in TOYS:
+        toy, rows = lm.datasets.toy(name), []
+        for seed in seeds:
+            model, seconds = fit(toy.sample(10_240, 0.01, seed))
+            clean = toy.sample(500, 0.0, seed + 100).double()
+            off = float((model.atlas_.project(clean) - clean).norm(dim=1).mean())
+            far = float(toy.distance(model.sample(2000, seed=0)).max())
+            quality = model.quality_
+            rows.append((seconds, off, far, quality.disagreement, model, quality.healthy))
+        models = [row[4] for row in rows]
+        table.add_row(
+            name,
+            str(sorted({m.dim_ for m in models})),
+            str(sorted({m.n_charts_ for m in models})),
+            show([row[0] for row in rows], 1),
+            *(show([row[j] for row in rows]) for j in (1, 2, 3)),
+            f"{sum(row[5] for row in rows)} of {len(rows)}",
+        )
+    CONSOLE.print(table)
+
+
+def turned(folder: Path) -> None:
+    digits = np.load(folder / "mnist.npz")["x_train"].reshape(-1, 28, 28)
+    rng = np.random.default_rng(0)
+    table = Table("digit", "d", "charts", "seconds", "error", "nearest", "ratio", "healthy")
+    for i in rng.choice(len(digits), 10, replace=False):
+        angles = rng.uniform(0, 360, 1200)
+        x = np.stack([rotate(digits[i] / 255.0, a, reshape=False, order=1) for a in angles])
+        train, test = torch.from_numpy(x).float().split([1000, 200])
+        model, seconds = fit(train)
+        own, near = errors(model, train, test)
+        row = [i, model.dim_, model.n_charts_, f"{seconds:.1f}", f"{own:.4f}", f"{near:.4f}"]
+        table.add_row(*map(str, row), f"{own / near:.2f}", str(model.quality_.healthy))
+    CONSOLE.print(table)
+
+
+def coil(folder: Path) -> None:
+    file = loadmat(folder / "COIL20.mat")
+    x, label = torch.from_numpy(file["X"].astype(float)), file["Y"].ravel()
+    out = torch.arange(72) % 4 == 0
+    for options in ({}, {"dim": 1}):
+        ratios, refused = [], 0
+        for k in np.unique(label):
+            views = x[torch.from_numpy(label == k)]
+            middle = (views.roll(1, 0) + views.roll(-1, 0))[out] / 2
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    model, _ = fit(views[~out], **options)
+            except ValueError:
+                refused += 1
+                continue
+            own, near = errors(model, views[~out], views[out])
+            between = float((middle - views[out]).norm(dim=1).mean()) / spread(views[~out])
+            ratios.append((own / between, own / near))
+        to_middle, to_near = map(list, zip(*ratios, strict=True))
+        CONSOLE.print(
+            f"COIL-20, {options}: error over the midpoint's {show(to_middle, 2)}, over the nearest "
+            f"view's {show(to_near, 2)}; {refused} of 20 refused"
+        )
+
+
+def bars(seeds: range) -> None:
+    for side in (32, 64, 128):
+        found, took = [], []
+        for seed in seeds:
+            train = lm.datasets.bars(2000, side, seed=seed)
+            test = lm.datasets.bars(200, side, seed=seed + 1000).double()
+            model, seconds = fit(train)
+            square = (model.atlas_.project(test) - test).square().mean()
+            found.append(-10 * math.log10(float(square)))
+            took.append(seconds)
+        CONSOLE.print(f"bars {side}: {show(found, 1)} dB, {show(took, 1)} s, d = {model.dim_}")
+
+
+def surface(seeds: range) -> None:
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        t = rng.uniform(-1, 1, (2700, 2))
+        waves = [t, np.sin(2 * t), np.cos(2 * t), t[:, :1] * t[:, 1:]]
+        frame = np.linalg.qr(rng.standard_normal((300, 7)))[0]
+        clean = torch.from_numpy(1000 + np.concatenate(waves, 1) @ frame.T)
+        noisy = clean + 0.01 * torch.from_numpy(rng.standard_normal(clean.shape))
+        model, seconds = fit(noisy[:2500])
+        own, near = errors(model, noisy[:2500], clean[2500:])
+        row = f"d = {model.dim_}, {model.n_charts_} charts, {seconds:.1f} s"
+        CONSOLE.print(f"surface in R^300: {row}, error {own:.4f}, nearest point {near:.4f}")
+
+
+def cells(folder: Path) -> None:
+    file = np.load(folder / "cell_cycle.npz")
+    level = np.log2(1e6 * file["counts"] / file["molecules"][:, None] + 1)
+    scores = norm.ppf((rankdata(level, axis=0) - 0.5) / len(level))
+    centred = scores - scores.mean(0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:2]
+    flat = centred @ axes.T
+    angle = file["angle"]
+
+    def resultant(found: np.ndarray) -> float:
+        return max(abs(np.exp(1j * (sign * found - angle)).mean()) for sign in (1, -1))
+
+    CONSOLE.print(f"cells: two principal components {resultant(np.arctan2(*flat.T[::-1])):.3f}")
+    model, seconds = fit(torch.from_numpy(flat), dim=1)
+    near = model.atlas_.project(torch.from_numpy(flat)).numpy()
+    middle = near.mean(0)
+    CONSOLE.print(
+        f"cells: circle in them {resultant(np.arctan2(*(near - middle).T[::-1])):.3f}, "
+        f"{model.n_charts_} charts, {seconds:.1f} s"
+    )
+
+
+def size() -> None:
+    for n, n_features in ((1000, 3), (10_000, 3), (100_000, 3), (1_000_000, 3), (2000, 100_000)):
+        x = lm.datasets.toy("sphere").sample(n, 0.01, 0)
+        if n_features > 3:
+            source = torch.Generator().manual_seed(0)
+            frame = torch.linalg.qr(torch.randn(n_features, 3, generator=source)).Q
+            x = x @ frame.mT
+        model, seconds = fit(x)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        CONSOLE.print(
+            f"{n:,} points of {n_features:,} features: {seconds:.1f} s, {peak:.1f} GiB at most so far, "
+            f"{model.n_charts_} charts"
+        )
+
+
+def main() -> None:
+    parts = ("toys", "turned", "coil", "bars", "surface", "cells", "size")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=[], metavar="|".join(parts))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=11)
+    parser.add_argument("--data", type=Path, default=Path("shared/data"))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    runs = {
+        "toys": lambda: toys(seeds),
+        "turned": lambda: turned(args.data),
+        "coil": lambda: coil(args.data),
+        "bars": lambda: bars(seeds),
+        "surface": lambda: surface(seeds),
+        "cells": lambda: cells(args.data),
+        "size": size,
+    }
+    for part in args.parts or parts:
+        if part not in parts:
+            parser.error(f"no part {part!r}; there are {', '.join(parts)}")
+        runs[part]()
+
+
+if __name__ == "__main__":
+    main()
