@@ -29,10 +29,15 @@ def is_image(shape: tuple[int, ...]) -> bool:
 
 def on_page(axes: Any, points: np.ndarray) -> np.ndarray:
     """Where axes in the plane or in space show points (N, m), inches from the figure's corner, (N, 2)."""
-    if points.shape[1] == 3:
-        points = np.concatenate([points, np.ones((len(points), 1))], 1) @ axes.get_proj().T
-        points = points[:, :2] / points[:, 3:]
-    return np.asarray(axes.transData.transform(points)) / axes.figure.dpi
+    return np.asarray(axes.transData.transform(_flat(axes, points))) / axes.figure.dpi
+
+
+def _flat(axes: Any, points: np.ndarray) -> np.ndarray:
+    """Coordinates (N, 2) of the axes' plane, to which those in space project points (N, m)."""
+    if points.shape[1] == 2:
+        return points
+    seen = np.concatenate([points, np.ones((len(points), 1))], 1) @ axes.get_proj().T
+    return np.asarray(seen[:, :2] / seen[:, 3:])
 
 
 def add_thumbnails(
@@ -65,14 +70,18 @@ def add_thumbnails(
     zoom = _SIZE / max(height, width)
     size = np.array([width, height]) * zoom + _FRAME
     line = {"arrowstyle": "-", "color": "0.3", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
-    for i, center in _places(screen, size, _taken(figure), figure.get_size_inches() * 72, beside):
+    # Pictures follow their points when the figure is saved with another frame.
+    flat = _flat(axes, where)
+    page = figure.get_size_inches() * 72
+    for i, center in _places(screen, size, _taken(figure), page, beside):
         picture = images[i, ..., 0] if images.shape[-1] == 1 else images[i]
         shown = OffsetImage(picture, zoom=zoom, cmap=grey(), clim=(0, 1), interpolation="nearest")
         box = AnnotationBbox(
             shown,
-            tuple(screen[i]),
+            tuple(flat[i]),
             xybox=tuple(center - screen[i]),
-            xycoords="figure points",
+            xycoords="data",
+            annotation_clip=False,
             boxcoords="offset points",
             pad=0.1,
             bboxprops={"edgecolor": colors[i], "linewidth": 1.2},
