@@ -33,7 +33,8 @@ _FEWEST, _TOLD = 2, 0.01
 # How far data may be off, in units of what nearly all are.
 _TOLERANCE, _NEARLY_ALL = 1.5, 0.999
 _LEAST_NOISE = 1e-6
-_JUDGED = 2048
+# Points that the quality is measured on: so many, or numbers in them.
+_JUDGED, _LEAST_JUDGED, _NUMBERS = 2048, 256, 2**22
 
 
 class KernelAtlas(AtlasEstimator, BaseEstimator):
@@ -137,7 +138,8 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         self.left_out_ = left_out
         self.n_features_in_ = flat.shape[1]
         learned = data[torch.from_numpy(~left_out)]
-        self.quality_ = self.atlas_.quality(learned[:: -(-len(learned) // _JUDGED)])
+        most = min(_JUDGED, max(_LEAST_JUDGED, _NUMBERS // flat.shape[1]))
+        self.quality_ = self.atlas_.quality(learned[:: -(-len(learned) // most)])
         return self
 
     def _check(self, n_features: int) -> None:
