@@ -228,3 +228,19 @@ def test_integers_and_booleans_are_data(dtype):
     x = (torch.arange(60) < rows).to(dtype)
     model = KernelAtlas(dim=1, random_state=0).fit(x)
     assert model.quality_.coverage > 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "noise"), [("two_circles", 1000, 0.01), ("loop", 2000, 0.01)]
+)
+def test_curves_run_on_at_their_charts_ends(name, size, noise):
+    x = lm.datasets.toy(name).sample(size, noise=noise, seed=0)
+    atlas = KernelAtlas(random_state=0).fit(x).atlas_
+    for k in range(atlas.n_charts):
+        t = torch.linspace(-1, 1, 2001, dtype=torch.float64).unsqueeze(1)
+        t = t[atlas.charts.domain.depth(t, k) >= 0]
+        slope = atlas.charts.jet(t, k, torch.ones_like(t).unsqueeze(0)).first[0]
+        speed = slope.norm(dim=1)
+        # Charts that fold back nearly stop, and then turn round.
+        assert float(speed.min()) > 0.3 * float(speed.median())
+        assert bool(((slope[1:] * slope[:-1]).sum(1) > 0).all())
