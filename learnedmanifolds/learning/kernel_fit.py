@@ -10,17 +10,17 @@ from torch import Tensor
 from learnedmanifolds.charts.kernel_features import KernelFeatures
 from learnedmanifolds.learning.farthest import farthest
 
-# Bumps of a chart by its dimension, and points that one needs at least.
+# Bumps of a chart by its dimension, at first.
 BUMPS = {1: 40, 2: 100, 3: 200}
-_PER_BUMP = 1
 # Points by which codes of a chart settle before all have theirs.
 ENOUGH = 1500
 # Their widths that are tried, in units of the largest distance of a code from the nearest centre.
 WIDTHS = {1: (5.5, 2.7, 1.5), 2: (5.0, 3.3, 2.0), 3: (4.0, 2.8, 2.0)}
 # A narrower width must lower the error to this part.
 _BETTER = 0.95
-# Bumps are doubled, up to so many, while the error falls to this part.
+# Of so few points codes may stay where they are.
 _FEW = 200
+# Bumps are doubled, up to so many, while the error falls to this part.
 _MOST_BUMPS, _CLEARLY_BETTER, _FINER_ROUNDS = 400, 0.7, 2
 EXACT = 1e-8
 """Mean squared distance, of data of unit scale, below which fits are good enough."""
@@ -50,7 +50,7 @@ class KernelFit:
     codes : Tensor, shape (N, d)
     centers : Tensor, shape (m, d)
     reach : float
-        Largest distance of a code from the nearest centre.
+        Largest distance of a code from the nearest centre; where all are centres, of two of these.
     width : float
     weights : Tensor, shape (F, q)
     basis, size : Tensor, shape (F, F) and (F,)
@@ -142,7 +142,7 @@ def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
     """
     stride = -(-len(x) // len(codes))
     some = x[::stride]
-    count = min(BUMPS[codes.shape[1]], max(1, len(codes) // _PER_BUMP))
+    count = min(BUMPS[codes.shape[1]], len(codes))
     width, *narrower = WIDTHS[codes.shape[1]]
     fit = _annealed(codes, some, count, width)
     for next_width in narrower:
@@ -203,7 +203,6 @@ def _ridge(codes: Tensor, x: Tensor, bumps: int | Tensor, width: float, least: f
     """The smoothest fit that is hardly worse than the best; so many bumps, or at the codes given."""
     pick = farthest(codes, bumps) if isinstance(bumps, int) else bumps
     centers = codes[pick]
-    # About how far a code is from the nearest centre; where all are centres, how far these are apart.
     gaps = torch.cdist(codes, centers)
     if len(pick) == len(codes):
         gaps.masked_fill_(gaps == 0, torch.inf)

@@ -46,7 +46,7 @@ def auto_dimension(x: Tensor, most: int) -> int:
         warnings.warn(
             f"x has no clear dimension: {found.reason} (estimate {found.estimate:.3g}, 95 % interval "
             f"{low:.3g} to {high:.3g}). {value} is taken; give dim if you know it.",
-            stacklevel=3,
+            stacklevel=4,
         )
     if value > most:
         raise ValueError(

@@ -127,7 +127,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
             warnings.warn(
                 f"{left_out.sum()} of {len(data)} points are left out: they are apart from the others "
                 "in groups too small for a chart; see left_out_.",
-                stacklevel=2,
+                stacklevel=3,
             )
         noise = None if self.noise_std is None else float(self.noise_std) / units.scale
         # The products of one chart are too small for several threads.

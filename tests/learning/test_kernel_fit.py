@@ -1,0 +1,53 @@
+"""Kernel fits against the linear algebra that they shorten, and graphs of curves against polygons."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from oracles import draw
+
+from learnedmanifolds.learning.kernel_fit import _ridge
+from learnedmanifolds.learning.nodes import make_nodes
+
+
+@pytest.mark.parametrize(("dim", "count"), [(1, 12), (2, 30)])
+def test_the_error_is_that_of_generalised_cross_validation(dim, count):
+    """|x - H x|^2 / n / (1 - tr H / n)^2 with the hat matrix H of the ridge that was chosen."""
+    codes = 0.8 * draw(120, dim, seed=1, low=-1, high=1)
+    x = torch.cat([codes, (3 * codes).sin()], 1) + 0.05 * draw(120, 2 * dim, seed=2)
+    fit = _ridge(codes, x, count, 2.0, -13.0)
+    features, n = fit.features(), len(x)
+    products = features.mT @ features / n + fit.ridge * torch.eye(features.shape[1]).double()
+    hat = features @ torch.linalg.solve(products, features.mT) / n
+    left = (x - hat @ x).square().sum() / n
+    expected = left / (1 - hat.trace() / n) ** 2
+    assert fit.error == pytest.approx(float(expected), rel=1e-4)
+    assert torch.allclose(fit.decode(), hat @ x, rtol=0, atol=1e-6)
+
+
+def test_shrinking_coordinates_moves_no_point():
+    codes = 1.1 * draw(80, 2, seed=3, low=-1, high=1)
+    x = torch.cat([codes, codes.square()], 1)
+    fit = _ridge(codes, x, 20, 2.0, -9.0)
+    before = fit.decode()
+    fit.shrink()
+    assert float(fit.codes.abs().max()) < 0.94
+    assert torch.allclose(fit.decode(), before, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_graphs_of_curves_are_the_polygons_of_their_points(seed):
+    """Of a circle, also across wide gaps, and of two strands that come near each other."""
+    angle = np.sort(np.random.default_rng(seed).uniform(0, 2 * math.pi, 150))
+    circle = np.stack([np.cos(angle), np.sin(angle)], 1)
+    line = np.linspace(0, 3, 60)
+    strands = np.stack([np.tile(line, 2), np.repeat([0.0, 0.8], 60)], 1)
+    strands[:, 1] += 0.1 * np.sin(strands[:, 0])
+    nodes = make_nodes(circle, 400, 10, 0, True)
+    assert (np.diff(nodes.graph.indptr) == 2).all() and nodes.component.max() == 0
+    # Its edges are the sides: their lengths are those of the neighbouring angles.
+    sides = np.linalg.norm(circle - np.roll(circle, 1, 0), axis=1)
+    assert nodes.graph.data.sum() / 2 == pytest.approx(sides.sum(), rel=1e-9)
+    apart = make_nodes(strands, 400, 10, 0, True)
+    assert apart.graph.data.max() < 0.1
