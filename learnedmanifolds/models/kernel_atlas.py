@@ -144,14 +144,14 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
 
     def _check(self, n_features: int) -> None:
         if self.dim != "auto":
-            dim = integer(self.dim, "dim", minimum=1)
+            dim = integer(self.dim, "dim (if not 'auto')", minimum=1)
             if dim > min(max(_NODES), n_features):
                 raise ValueError(
                     f"dim must be at most {max(_NODES)} and the number of features {n_features}, "
                     f"got {dim}; MixtureVAE learns more dimensions."
                 )
         if self.n_charts != "auto":
-            integer(self.n_charts, "n_charts", minimum=1)
+            integer(self.n_charts, "n_charts (if not 'auto')", minimum=1)
         if self.noise_std is not None:
             positive(self.noise_std, "noise_std")
 
