@@ -36,7 +36,7 @@ def noise_level(x: Tensor, dim: int) -> float:
     while count <= most:
         long, square = _planes(among[near[:, : count : -(-count // _FOR_ONE)]], dim)
         level = float(square.median())
-        ratio = float(long.median()) / max(level, 1e-300)
+        ratio = float(long.mean()) / max(level, 1e-300)
         if ratio > best:
             best, found = ratio, level
         count = math.ceil(_WIDER * count)
