@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 import learnedmanifolds as lm
+from learnedmanifolds.charts.flat_torus import FlatTorusCharts
 from learnedmanifolds.geometry import InducedMetric, Located
 
 _STARTS = 25
@@ -174,7 +175,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cases = {
         "sphere": (lambda: lm.Atlas(lm.charts.SphereCharts()), sphere_pairs, 0),
-        "torus": (lambda: lm.Atlas(lm.charts.FlatTorusCharts()), torus_pairs, 0),
+        "torus": (lambda: lm.Atlas(FlatTorusCharts()), torus_pairs, 0),
         "learned": (lambda: learned(options.learned), sphere_pairs, options.fan),
     }
     for name in options.only:

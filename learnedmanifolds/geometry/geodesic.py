@@ -32,7 +32,8 @@ _MAX_HOPS = 3
 # Boxes are trimmed until they hardly overlap, and may leave holes of this size in depth.
 _GAP = 0.05
 _FIRST_STEP = 0.1
-_MAX_STEPS = 100_000
+# Some thousand times the radius of curvature; rounding errors have grown with every hill on the way.
+_MAX_STEPS = 20_000
 
 
 class BoundaryError(ValueError):
@@ -193,8 +194,8 @@ def flow(
             raise RuntimeError(f"the step of a geodesic fell to {float(step[active].min()):.1e}")
     else:
         raise RuntimeError(
-            f"{len(active)} of {n} geodesics take more than {_MAX_STEPS} steps, the longest of speed "
-            f"{float(speed[active].max()):.3g} in units of boxes; their ends depend on rounding."
+            f"{len(active)} of {n} geodesics are too long: after {_MAX_STEPS} steps the first of them has "
+            f"gone {float(time[active[0]]):.3g} of its way."
         )
     coords, carried = state[:, :d], state[:, d : d + m * d].unflatten(-1, (m, d))
     coords = domain.confine(coords, chart)

@@ -14,7 +14,7 @@ from learnedmanifolds.charts import (
     SphereCharts,
     TorusCharts,
 )
-from learnedmanifolds.geometry import Located
+from learnedmanifolds.geometry import Located, geodesic
 from learnedmanifolds.geometry.geodesic import flow
 from learnedmanifolds.geometry.metric import BoundaryError, InducedMetric
 
@@ -250,3 +250,11 @@ def test_geodesics_end_at_the_hole_of_a_ring():
         metric.exp(point, -1.4 * along)
     reached = metric.exp(point, -0.2 * along).coords
     assert torch.allclose(reached, 0.47 * along + 0.2 * aside, rtol=0, atol=1e-12)
+
+
+def test_geodesics_that_never_end_are_no_boundary(monkeypatch):
+    atlas, metric, point, v = start(SphereCharts(1.0), 3, 1.0)
+    monkeypatch.setattr(geodesic, "_MAX_STEPS", 60)
+    v[1:] *= 1e4
+    with pytest.raises(RuntimeError, match="2 of 3 geodesics are too long: after 60 steps"):
+        metric.exp(point, v, stop=True)
