@@ -2,6 +2,7 @@
 
 python benchmarks/cut_locus.py [--pairs 125] [--exponents 1 2 3 4 5 6 7 8] [--seed 0]
                                [--only sphere torus learned] [--learned FILE] [--fan 240]
+                               [--detours 125]
 
 Pairs at angles pi - 10^-k; on the torus in R^4 one of its two angles, or both, is that far around. On
 the analytic manifolds errors are against closed forms. On the learned sphere, by default a
@@ -127,7 +128,9 @@ def shortest(
     return found, torch.bincount(index[reached], minlength=n)
 
 
-def row(atlas: lm.Atlas, pairs: tuple[Tensor, Tensor, Tensor], seed: int, fan: int) -> list[str]:
+def row(
+    atlas: lm.Atlas, pairs: tuple[Tensor, Tensor, Tensor], seed: int, fan: int, detours: int
+) -> list[str]:
     metric = InducedMetric(atlas)
     start, end = (atlas.locate(p) for p in pairs[:2])
     y, true, n = places(atlas, end), pairs[2], len(pairs[2])
@@ -146,9 +149,10 @@ def row(atlas: lm.Atlas, pairs: tuple[Tensor, Tensor, Tensor], seed: int, fan: i
     columns += [f"{int((over > 1e-6).sum())}", f"{float(over.max()):.1e}"]
     columns += [f"{float(over.min()):.1e}"]
     columns += [f"{float(((vector.norm(dim=-1) / true - 1)[~missing]).abs().max()):.1e}"]
+    start, end = (Located(p.chart[:detours], p.coords[:detours]) for p in (start, end))
     back = metric.dist(end, start)
     dist = metric.dist(start, end)
-    other = atlas.locate(atlas.sample(n, seed=seed))
+    other = atlas.locate(atlas.sample(len(dist), seed=seed))
     detour = metric.dist(start, other) + metric.dist(other, end)
     columns += [f"{float((back / dist - 1).abs().max()):.1e}"]
     columns += [f"{float((dist / detour - 1).max()):.1e}"]
@@ -170,6 +174,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--learned")
     parser.add_argument("--fan", type=int, default=240)
+    parser.add_argument("--detours", type=int, default=125)
     parser.add_argument("--only", nargs="+", default=["sphere", "torus", "learned"])
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -187,7 +192,8 @@ def main() -> None:
         heads += ["miss (median)", "miss (most)", "s a pair"]
         print("".join(f"{head:>14}" for head in heads))
         for k in options.exponents:
-            columns = row(atlas, pairs(options.pairs, 10.0**-k, options.seed), options.seed, fan)
+            chosen = pairs(options.pairs, 10.0**-k, options.seed)
+            columns = row(atlas, chosen, options.seed, fan, options.detours)
             print("".join(f"{column:>14}" for column in [str(k), *columns]), flush=True)
 
 

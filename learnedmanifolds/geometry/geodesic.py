@@ -194,8 +194,8 @@ def flow(
             raise RuntimeError(f"the step of a geodesic fell to {float(step[active].min()):.1e}")
     else:
         raise RuntimeError(
-            f"{len(active)} of {n} geodesics are too long: after {_MAX_STEPS} steps the first of them has "
-            f"gone {float(time[active[0]]):.3g} of its way."
+            f"{len(active)} of {n} geodesics are too long: after {_MAX_STEPS} steps the first of "
+            f"them has gone {float(time[active[0]]):.3g} of its way."
         )
     coords, carried = state[:, :d], state[:, d : d + m * d].unflatten(-1, (m, d))
     coords = domain.confine(coords, chart)
