@@ -24,10 +24,10 @@ _MAX_CROSSINGS = 24
 def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
     """End of a step in coordinates, walked through the charts that it crosses.
 
-    Inside the domain it is an addition. A step that leaves it walks to the border; there the chart
-    that holds the border point most deeply, among those that reproduce it within the atlas'
-    tolerance, takes over, and the rest of the tangent vector is carried into it by projection.
-    Where no chart does, the manifold ends: the step slides on along the wall.
+    Inside the domain it is an addition. A step that leaves it, be it into a hole on the way, walks to
+    the border; there the chart that holds the border point most deeply, among those that reproduce
+    it within the atlas' tolerance, takes over, and the rest of the tangent vector is carried into it
+    by projection. Where no chart does, the manifold ends: the step slides on along the wall.
 
     A long step that ends in the shell of the domain near its border also moves on to a chart that
     holds the end much more deeply; a short one stays, so that a line search that converges near
@@ -47,14 +47,10 @@ def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
     if not len(step):
         return located
     domain = manifold.charts.domain
-    end = located.coords + step
-    depth = domain.depth(end, located.chart)
-    if float(depth.min()) >= SHELL:
-        return Located(located.chart, end)
     long = step.abs().amax(-1) > _LONG_STEP
     chart, coords, rest = located.chart.clone(), located.coords.clone(), step.clone()
-    active = depth < 0
-    coords[~active] = end[~active]
+    active = domain.leaves(coords, step, chart)
+    coords[~active] += step[~active]
     for _ in range(_MAX_CROSSINGS):
         if not bool(active.any()):
             break
@@ -68,7 +64,7 @@ def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
             manifold, manifold.decode(at, k).flatten(1), k
         )
         # Some no longer press against the border that they stand at.
-        entered &= domain.depth(at + part, k) < 0
+        entered &= domain.leaves(at, part, k)
         # Those that go on in another chart carry the rest of the tangent vector with them.
         if bool(entered.any()):
             there = LocalGeometry(
@@ -85,7 +81,7 @@ def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
             part[~entered] = slid
         coords[index], chart[index], rest[index] = at, k, part
         target = at + part
-        done = (domain.depth(target, k) >= 0) | (part.abs().amax(-1) < 1e-14)
+        done = ~domain.leaves(at, part, k) | (part.abs().amax(-1) < 1e-14)
         coords[index[done]] = domain.confine(target[done], k[done])
         active[index[done]] = False
     _leave_shell(manifold, chart, coords, located.chart, long)
@@ -162,8 +158,8 @@ def _leave_shell(
 ) -> None:
     """Move ends of long steps in the shell of their domain to a chart that holds them deeper."""
     domain = manifold.charts.domain
-    depth = domain.depth(coords, chart)
-    index = (long & (depth < SHELL) & (chart == start_chart)).nonzero().squeeze(-1)
+    index = (long & (chart == start_chart)).nonzero().squeeze(-1)
+    index = index[domain.depth(coords[index], chart[index]) < SHELL]
     if not len(index):
         return
     points = manifold.decode(coords[index], chart[index]).flatten(1)

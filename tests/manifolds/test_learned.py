@@ -30,9 +30,9 @@ class TestGeoopt:
 
     def test_invariants(self):
         m = self.manifold
-        x, y = m.random(12, 3, seed=1), m.random(12, 3, seed=2)
+        x, y = m.random(6, 3, seed=1), m.random(6, 3, seed=2)
         assert m.check_point_on_manifold(x)
-        v = m.proju(x, draw(12, 3, seed=3))
+        v = m.proju(x, draw(6, 3, seed=3))
         assert m.check_vector_on_tangent(x, v)
         assert torch.allclose(m.projx(x), x, rtol=0, atol=1e-8)
         for end in (m.retr(x, v), m.expmap(x, v)):
