@@ -15,9 +15,8 @@ from learnedmanifolds.geometry import InducedMetric, Located
 from learnedmanifolds.geometry.geodesic import flow
 from learnedmanifolds.inverse.solve_batch import BATCH_OPTIMIZERS
 
-CLOSED = ("circle", "two_circles", "loop", "sphere", "torus")
+CLOSED = ("two_circles", "loop", "sphere", "torus")
 TARGETS = {
-    "circle": [-3.0, 0.4],
     "two_circles": [0.0, 0.3],
     "sphere": [0.5, 0.0, -2.0],
     "torus": [-5.0, 1.0, 0.5],
@@ -48,7 +47,7 @@ def test_all_runs_from_random_starts_end_at_the_nearest_point_of_the_starts_comp
 ):
     toy, target = lm.datasets.toy(name), torch.tensor([TARGETS[name]], dtype=torch.float64)
     problem = lm.InverseProblem(lm.operators.Identity(), target[0])
-    solution = lm.solve(problem, kernel_atlas(name), optimizer, n_starts=4, seed=2, n_screen=0)
+    solution = lm.solve(problem, kernel_atlas(name), optimizer, n_starts=3, seed=2, n_screen=0)
     for run in solution.runs:
         nearest = toy.nearest(target)
         if name == "two_circles":
@@ -58,6 +57,22 @@ def test_all_runs_from_random_starts_end_at_the_nearest_point_of_the_starts_comp
         assert run.converged
         assert np.linalg.norm(run.point - nearest[0].numpy()) < 2 * NOISE
         assert float(toy.distance(run.history.points).max()) < 2 * NOISE
+
+
+def test_descent_follows_the_bent_border_of_a_hole():
+    atlas = kernel_atlas("ring")
+    manifold = lm.PymanoptManifold(atlas)
+    angle = torch.linspace(0, 6, 12, dtype=torch.float64)
+    inward = -torch.stack([angle.cos(), angle.sin()], 1)
+    aside = torch.stack([-angle.sin(), angle.cos()], 1)
+    for x, pull in zip(atlas.project(-0.3 * inward), inward + 0.5 * aside, strict=True):
+        # Of a descent into the hole what its border, which bends away from every tangent, leaves.
+        point = manifold.locate(x.numpy())
+        slope = manifold.euclidean_to_riemannian_gradient(point, -pull.numpy())
+        end = manifold.retraction(point, -0.2 * slope)
+        depth = atlas.charts.domain.depth(torch.tensor(end.coords)[None], end.chart)
+        assert 0.05 < np.linalg.norm(end - point) < 0.15
+        assert float(depth) < 1e-9
 
 
 @pytest.mark.parametrize("optimizer", BATCH_OPTIMIZERS)
@@ -92,8 +107,8 @@ def test_taylor_errors_have_slopes_two_and_three(name):
 @pytest.mark.parametrize("name", CLOSED)
 def test_long_geodesics_of_closed_manifolds_meet_no_boundary(name):
     toy, atlas = lm.datasets.toy(name), kernel_atlas(name)
-    start = atlas.sample_coords(60, seed=1)
-    length = torch.linspace(2, 10, 60, dtype=torch.float64).unsqueeze(1)
+    start = atlas.sample_coords(30, seed=1)
+    length = torch.linspace(2, 10, 30, dtype=torch.float64).unsqueeze(1)
     vector = tangents(atlas, start, length, seed=2)
     local = atlas.geometry(start.coords, start.chart)
     velocity = local.coordinates(vector).unsqueeze(1)
@@ -113,19 +128,24 @@ def test_geodesics_go_round_circles_and_come_back():
     assert float(gap.max()) < 2 * NOISE
 
 
-def test_distances_along_circles_are_those_of_arcs():
-    atlas = kernel_atlas("circle")
-    a, b = (atlas.sample_coords(40, seed=s) for s in (5, 6))
-    x, y = unit(values(atlas, a)), unit(values(atlas, b))
-    arc = 2 * torch.atan2((x - y).norm(dim=1), (x + y).norm(dim=1))
-    found = InducedMetric(atlas).dist(a, b)
-    assert torch.allclose(found, arc, rtol=0.01, atol=NOISE)
+def test_distances_along_a_bent_curve_are_those_of_arcs():
+    # Its radius of curvature is as little as 0.15, its length 16.
+    atlas, toy = kernel_atlas("loop"), lm.datasets.toy("loop")
+    a, b = (atlas.sample_coords(60, seed=s) for s in (5, 6))
+    even = toy.grid(40_001, torch.float64)
+    place = [torch.cdist(values(atlas, p), even).argmin(1) for p in (a, b)]
+    arc = (place[0] - place[1]).abs().double() * toy.volume / 40_000
+    arc = torch.minimum(arc, toy.volume - arc)
+    found = InducedMetric(atlas).logarithm(a, b)
+    assert torch.allclose(found.distance, arc, rtol=0.01, atol=NOISE)
+    assert bool(found.vector.isfinite().all())
+    assert float(found.miss.max()) < NOISE
 
 
 def test_distances_on_the_torus_are_those_of_analytic_charts():
     atlas, toy = kernel_atlas("torus"), lm.datasets.toy("torus")
     exact = lm.Atlas(TorusCharts(3.0, 1.0), tolerance=1e-6)
-    a, b = (atlas.sample_coords(12, seed=s) for s in (7, 8))
+    a, b = (atlas.sample_coords(6, seed=s) for s in (7, 8))
     there = [exact.nearest(toy.nearest(values(atlas, p))) for p in (a, b)]
     found, truth = InducedMetric(atlas).dist(a, b), InducedMetric(exact).dist(*there)
     assert torch.allclose(found, truth, rtol=0.02, atol=0)
@@ -141,7 +161,7 @@ def test_curvature_and_area_of_the_sphere_and_gauss_and_bonnet():
     assert float(curvature.mean()) * area == pytest.approx(4 * math.pi, rel=0.05)
 
 
-@pytest.mark.parametrize("name", ("circle", "two_circles", "sphere"))
+@pytest.mark.parametrize("name", ("two_circles", "sphere"))
 def test_points_and_distances_hardly_change_where_a_chart_takes_over(name):
     atlas = kernel_atlas(name)
     domain, metric = atlas.charts.domain, InducedMetric(atlas)
@@ -154,7 +174,7 @@ def test_points_and_distances_hardly_change_where_a_chart_takes_over(name):
     assert bool(entered.all())
     jump = (values(atlas, border) - values(atlas, other)).norm(dim=1)
     assert float(jump.max()) < NOISE
-    near = [Located(p.chart[:15], p.coords[:15]) for p in (border, other)]
+    near = [Located(p.chart[:8], p.coords[:8]) for p in (border, other)]
     at = atlas.sample_coords(len(near[0].chart), seed=10)
     first, second = (metric.dist(at, end) for end in near)
     same = first.isfinite()
