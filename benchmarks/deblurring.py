@@ -84,7 +84,9 @@ def main() -> None:
     parser.add_argument(
         "--model", default="bars-32", help="without --weights: atlas file, shipped model, or kernel"
     )
-    parser.add_argument("--sharp", action="store_true", help="sharp edges, as in published pictures")
+    parser.add_argument(
+        "--sharp", action="store_true", help="sharp edges, as in published pictures"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--optimizer", default="levenberg-marquardt")

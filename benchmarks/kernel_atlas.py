@@ -127,7 +127,12 @@ def geodesics(seeds: range) -> None:
             speed = there.vector(end.carried[:, 0]).norm(dim=1) / length.squeeze(1)
             far = toy.distance(there.point)
             rows.append(
-                (int((end.time < 1).sum()), float((speed - 1).abs().max()), float(far.max()), seconds)
+                (
+                    int((end.time < 1).sum()),
+                    float((speed - 1).abs().max()),
+                    float(far.max()),
+                    seconds,
+                )
             )
         ended, off, far, seconds = map(list, zip(*rows, strict=True))
         table.add_row(

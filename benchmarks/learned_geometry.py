@@ -91,7 +91,9 @@ def curvature(name: str, atlas: lm.Atlas) -> None:
     found = metric.curvature(at).scalar / 2
     exact = true_curvature(name, atlas.decode(at.coords, at.chart))
     volume, truth = metric.volume(), lm.datasets.toy(name).volume
-    print(f"    Gauss curvature, 4,000 points: error {quantiles((found - exact).abs() / exact.max())}")
+    print(
+        f"    Gauss curvature, 4,000 points: error {quantiles((found - exact).abs() / exact.max())}"
+    )
     print(
         f"    area {volume / truth - 1:+.2%} off; curvature over 2 pi integrates to "
         f"{float(found.mean()) * volume / (2 * math.pi):.3f}"

@@ -9,8 +9,8 @@ from pathlib import Path
 import geoopt
 import pytest
 import torch
-from kernel_atlases import kernel_atlas
 from geoopt.optim import RiemannianAdam, RiemannianSGD
+from kernel_atlases import kernel_atlas
 from oracles import draw
 
 import learnedmanifolds as lm

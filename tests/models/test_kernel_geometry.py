@@ -47,7 +47,7 @@ def test_all_runs_from_random_starts_end_at_the_nearest_point_of_the_starts_comp
 ):
     toy, target = lm.datasets.toy(name), torch.tensor([TARGETS[name]], dtype=torch.float64)
     problem = lm.InverseProblem(lm.operators.Identity(), target[0])
-    solution = lm.solve(problem, kernel_atlas(name), optimizer, n_starts=3, seed=2, n_screen=0)
+    solution = lm.solve(problem, kernel_atlas(name), optimizer, n_starts=2, seed=2, n_screen=0)
     for run in solution.runs:
         nearest = toy.nearest(target)
         if name == "two_circles":
