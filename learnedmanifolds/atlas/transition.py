@@ -17,7 +17,7 @@ SHELL = 0.2
 """Long steps that end in the outer shell of a domain, where densities fall, change chart."""
 
 _LONG_STEP = 0.1
-_ON_WALL = 1e-12
+_LEAST_DEPTH = 1e-12
 _MAX_CROSSINGS = 24
 
 
@@ -73,7 +73,7 @@ def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
             part[entered] = there.coordinates(local.vector(part)[entered])
             at[entered], k[entered] = new_coords[entered], new_chart[entered]
         if not bool(entered.all()):
-            walls = domain.walls(at, local.chart, _ON_WALL)
+            walls = domain.walls(at, local.chart, domain.on_wall)
             slid = _slide(local.metric, walls, part)[~entered]
             if domain.curved:
                 at[~entered] = domain.confine(at[~entered] + slid, k[~entered])
@@ -93,8 +93,8 @@ def inward(manifold: ChartedManifold, local: LocalGeometry, vector: Tensor) -> T
 
     The identity but on a wall behind which no chart follows and through which the vector leaves.
     """
-    at, chart = local.located.coords, local.located.chart
-    walls = manifold.charts.domain.walls(at, chart, _ON_WALL)
+    (chart, at), domain = local.located, manifold.charts.domain
+    walls = domain.walls(at, chart, domain.on_wall)
     if not bool(walls.on.any()):
         return vector
     step = local.coordinates(vector)
@@ -118,7 +118,7 @@ def deepest_other(
     # chart that holds the point less deeply.
     nearly = torch.where(error <= 2 * manifold.tolerance, depth, -torch.inf)
     score = torch.where(held.amax(0) >= depth_asked, held, nearly)
-    least = torch.where(score.amax(0) >= depth_asked, depth_asked, min(depth_asked, _ON_WALL))
+    least = torch.where(score.amax(0) >= depth_asked, depth_asked, min(depth_asked, _LEAST_DEPTH))
     best, new_chart = torch.where(least < depth_asked, held, score).max(0)
     entered = best >= least
     return entered, Located(new_chart, coords[new_chart, rows])

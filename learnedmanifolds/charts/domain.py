@@ -43,9 +43,12 @@ class Domain(abc.ABC):
     ----------
     curved : bool
         Whether walls are: a step along one leaves the domain then.
+    on_wall : float
+        Points less deep than this are on a wall: what rounding leaves of the depth there.
     """
 
     curved = True
+    on_wall = 1e-9
 
     @abc.abstractmethod
     def depth(self, coords: Tensor, chart: Chart = None) -> Tensor:
@@ -113,6 +116,7 @@ class Box(Domain):
     """The whole box [-1, 1]^d; depth is 1 - max |t_i|."""
 
     curved = False
+    on_wall = 1e-12
 
     def depth(self, coords: Tensor, chart: Chart = None) -> Tensor:
         """See `Domain.depth`."""
