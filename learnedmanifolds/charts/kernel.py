@@ -18,6 +18,8 @@ from learnedmanifolds.charts.splines import CubicSplines, knots
 
 # Depth up to which the latent density falls, and how fast, in nats.
 _SHELL, _FALL = 0.2, 15.0
+# Times that draws outside the domain are brought nearer to the code that they are drawn about.
+_HALVINGS = 5
 # Of the tensors that charts are made of, one letter an axis; F = 1 + d + m, G a power of d.
 _SHAPES = {
     "center": "n",
@@ -166,8 +168,8 @@ class KernelCharts(AnchoredCharts):
         if self.weights.shape[2] > self.weights.shape[1]:
             frame, core = torch.linalg.qr(self.weights.mT)
             core = core.mT.contiguous()
-        # Of the nearest other code, as an even density would have it.
-        near = nearest_gaps(self.anchors, 1)
+        # Of the nearest other codes, on all sides of each.
+        near = nearest_gaps(self.anchors, 2 * self.dim)
         self.register_buffer("spread", near.median(-1).values, persistent=False)
         self.register_buffer("frame", frame, persistent=False)
         self.register_buffer("core", core, persistent=False)
@@ -215,8 +217,12 @@ class KernelCharts(AnchoredCharts):
         noise = torch.randn(*chart.shape, self.dim, generator=generator, dtype=torch.float64)
         own = chart.to(self.anchors.device)
         spread = self.spread[own].cpu().double().unsqueeze(-1)
-        coords = self.anchors[own, pick.to(own)].cpu().double() + spread * noise
-        return self.domain.confine(coords.to(self.unit), own).cpu().double()
+        codes = self.anchors[own, pick.to(own)].cpu().double()
+        for _ in range(_HALVINGS):
+            out = self.domain.depth((codes + spread * noise).to(self.unit), own) < 0
+            noise[out.cpu()] /= 2
+        coords = (codes + spread * noise).to(self.unit)
+        return self.domain.confine(coords, own).cpu().double()
 
     def log_latent(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """See `Charts.log_latent`; even inside the domain, falling near its border and beyond."""

@@ -38,6 +38,8 @@ _MOST, _TOO_MUCH = 0.95, 2.0
 # So many times the nodes are tried while charts leave more.
 _MORE = (1, 2, 4)
 _LEAST_NOISE = 1e-6
+# Points that charts are fitted to: more make them hardly better.
+_FITTED = 50_000
 # Points that the quality is measured on: so many, or numbers in them.
 _JUDGED, _LEAST_JUDGED, _NUMBERS = 2048, 256, 2**22
 
@@ -121,6 +123,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         dim = int(found)
         for more in _MORE:
             sample, nodes, left_out = _connected(data, sample, dim, more * _NODES[dim], seed)
+            sample = sample.some(_FITTED, seed)
             noise = self._noise(sample, dim)
             # The products of one chart are too small for several threads.
             with threads_for(0.0):
@@ -227,6 +230,13 @@ class _Sample(NamedTuple):
         flat = units.remove(data, torch.float64).flatten(1)
         principal = Principal.of(flat, seed)
         return cls(units, flat, principal, principal.coordinates(flat))
+
+    def some(self, count: int, seed: int) -> _Sample:
+        """At most so many of the data, drawn at random."""
+        if len(self.flat) <= count:
+            return self
+        pick = torch.randperm(len(self.flat), generator=torch.Generator().manual_seed(seed))[:count]
+        return self._replace(flat=self.flat[pick], coordinates=self.coordinates[pick])
 
 
 def _connected(
