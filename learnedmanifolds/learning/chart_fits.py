@@ -14,7 +14,13 @@ from torch import Tensor
 from learnedmanifolds.charts.kernel_features import TREND
 from learnedmanifolds.learning.cells import Cell, Cover
 from learnedmanifolds.learning.codes import interpolate
-from learnedmanifolds.learning.kernel_fit import ENOUGH, EXACT, KernelFit, fit_chart
+from learnedmanifolds.learning.kernel_fit import (
+    ENOUGH,
+    EXACT,
+    KernelFit,
+    fit_chart,
+    interpolate_chart,
+)
 from learnedmanifolds.learning.nodes import Nodes
 from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.learning.region import Region
@@ -71,7 +77,7 @@ class ChartFits:
         core, inner = (
             torch.from_numpy(np.isin(self._node[inside], part)) for part in (cell.core, cell.inner)
         )
-        fit = fit_chart(codes, own)
+        fit = (interpolate_chart if self._nodes.exact else fit_chart)(codes, own)
         fit.project(own)
         gap = (own - fit.decode()).norm(dim=1)
         # Outliers, and points whose codes lead elsewhere, say nothing about where the chart is.
