@@ -92,6 +92,11 @@ class ChartFits:
         """Mean squared distance that each chart leaves of its points, (K,)."""
         return torch.tensor([fit.error for fit, *_ in self._made], dtype=torch.float64)
 
+    @property
+    def starved(self) -> set[int]:
+        """Identities of the cells that more bumps than a chart may have would fit better."""
+        return {id(c) for c, made in zip(self.cells, self._made, strict=True) if made.fit.starved}
+
     def agree(self, rounds: int) -> None:
         """Fit all charts some times more, where they overlap to the mean of what they say.
 
@@ -205,6 +210,7 @@ def fit_cover(
         usual = noise**2 * max(1, x.shape[1]) if noise else min(local, float(errors.quantile(0.25)))
         usual = max(usual, near_enough, EXACT)
         bad = {id(fits.cells[k]) for k in (errors > _TOO_MUCH**2 * usual).nonzero().flatten()}
+        bad |= fits.starved
         changed = False
         for cover in covers:
             for cell in [c for c in cover.cells if id(c) in bad]:

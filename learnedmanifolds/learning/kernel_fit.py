@@ -60,6 +60,8 @@ class KernelFit:
     ridge : float
     error : float
         Mean squared distance of left-out points, by generalised cross-validation.
+    starved : bool
+        Whether more bumps than there may be would still lower the error.
     """
 
     codes: Tensor
@@ -71,6 +73,7 @@ class KernelFit:
     size: Tensor
     ridge: float
     error: float
+    starved: bool = False
 
     def features(self) -> Tensor:
         """Features (N, F) of the fit's own codes."""
@@ -172,18 +175,24 @@ def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
             kept = _ridge(_inside(codes), some, count, other_width, _LEAST)
             if kept.error < _CLEARLY_BETTER * fit.error:
                 width, fit = other_width, kept
-    finer_width = WIDTHS[codes.shape[1]][1]
-    while fit.error > EXACT and 2 * count <= min(_MOST_BUMPS, len(codes) // 2):
+    finer_width = min(width, WIDTHS[codes.shape[1]][1])
+    starved = False
+    while fit.error > EXACT and 2 * count <= len(codes) // 2:
+        starved = 2 * count > _MOST_BUMPS
+        if starved:
+            break
         finer = _ridge(_inside(fit.codes), some, 2 * count, finer_width, _LEAST)
         if finer.error > _CLEARLY_BETTER * fit.error:
             break
         fit, count, width = _settled(finer, some, 2 * count), 2 * count, finer_width
+    fit.starved = starved
     if stride == 1:
         return fit
     fit.codes = fit.codes[_nearest(x, some)]
     for steps in _FOLLOWING:
         fit.project(x, steps)
         fit = _ridge(_inside(fit.codes), x, count, width, _LEAST)
+    fit.starved = starved
     return fit
 
 

@@ -22,7 +22,7 @@ _PER_NODE = 2
 _FEWEST, _ORDERED = 24, 400
 # Largest dimension at the finest scale that is a curve's, and how much larger it is at a coarser one
 # where the points are too few for the bends; fewest points that tell.
-_CURVE, _RISE, _LEAST = 1.75, 1.1, 10
+_CURVE, _RISE, _LEAST = 1.6, 1.1, 20
 # Ends of a path are joined where their distance is at most so many times the longest of its steps.
 _CLOSES = 1.5
 # Times that nodes move to the means of their points.
@@ -73,10 +73,10 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     points = np.unique(x, axis=0) if len(x) <= _PER_NODE * count else _means(x, count, seed)
     if len(points) < 2:
         return Nodes(points, csr_array((len(points),) * 2), np.zeros(len(points), dtype=int))
-    found = _seen(points, seed) if curve else _Seen.CURVE
+    found = _seen(points, seed, len(points) < len(x)) if curve else _Seen.CURVE
     while found is _Seen.NOISE and len(points) >= 2 * _FEWEST:
         points = _means(x, len(points) // 2, seed, _MEANS)
-        found = _seen(points, seed)
+        found = _seen(points, seed, True)
     k = min(n_neighbors, len(points) - 1)
     distance, index = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
     usual = np.maximum(distance[:, -1], 1e-300)
@@ -100,15 +100,19 @@ class _Seen(Enum):
     CURVE, NOISE, BENDS = range(3)
 
 
-def _seen(points: np.ndarray, seed: int) -> _Seen:
-    """What points (M, n) near a curve look like: noise is of more dimensions the nearer one looks."""
+def _seen(points: np.ndarray, seed: int, even: bool) -> _Seen:
+    """What points (M, n) near a curve look like: noise is of more dimensions the nearer one looks.
+
+    The nearest of nodes that are spread evenly are as on a grid, and count less.
+    """
     if len(points) < _LEAST:
         return _Seen.CURVE
     rng = np.random.default_rng(seed)
     dims = [scale.dim for scale in at_scales(points[rng.permutation(len(points))], rng)]
     if dims[0] <= _CURVE:
         return _Seen.CURVE
-    return _Seen.BENDS if max(dims[1:]) >= _RISE * dims[0] else _Seen.NOISE
+    first, *coarser = dims[even:]
+    return _Seen.BENDS if max(coarser) >= _RISE * first else _Seen.NOISE
 
 
 def _in_order(points: np.ndarray, graph: csr_array, component: np.ndarray) -> csr_array:

@@ -33,6 +33,8 @@ _FEWEST, _TOLD = 2, 0.01
 # How far data may be off, in units of what nearly all are.
 _TOLERANCE, _NEARLY_ALL = 1.5, 0.999
 _LEAST_NOISE = 1e-6
+# Noise in units of the radius of curvature beyond which the shape is not clear, and points that tell.
+_UNCLEAR, _BENT = 0.15, 256
 # Points that the quality is measured on: so many, or numbers in them.
 _JUDGED, _LEAST_JUDGED, _NUMBERS = 2048, 256, 2**22
 
@@ -100,7 +102,8 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         Warns
         -----
         UserWarning
-            If x has no clear dimension, or more than a hundredth of it is left out.
+            If x has no clear dimension, more than a hundredth of it is left out, or its noise is no small
+        part of the radius of curvature.
         """
         given = to_tensor(x, "x")
         given = given.to(torch.uint8) if given.dtype == torch.bool else given
@@ -134,6 +137,12 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         with threads_for(0.0):
             fits = self._fits(nodes, coordinates, dim, noise)
         self.atlas_ = self._atlas(fits, flat, principal, units)
+        if (bent := _bent(self.atlas_)) > _UNCLEAR:
+            warnings.warn(
+                f"The noise of x, {self.atlas_.noise_std:.3g}, is {bent:.2g} times the radius of "
+                "curvature, or the size, of what was learned: it is not clear that x has such a shape.",
+                stacklevel=3,
+            )
         self.dim_, self.n_charts_ = dim, self.atlas_.n_charts
         self.left_out_ = left_out
         self.n_features_in_ = flat.shape[1]
@@ -187,6 +196,23 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         far = units.scale * _TOLERANCE * float(left.quantile(_NEARLY_ALL))
         usual = (max(0, n - d) ** 0.5 + 4) * noise
         return Atlas(charts, fits.shares, noise, max(usual, far))
+
+
+def _bent(atlas: Atlas) -> float:
+    """Noise in units of the radius of curvature, or of the spread where that is less.
+
+    The radius is the median over random points and directions.
+    """
+    at = atlas.sample_coords(_BENT, seed=0)
+    local = atlas.geometry(at.coords, at.chart)
+    source = torch.Generator().manual_seed(0)
+    along = torch.randn(_BENT, atlas.charts.n_ambient, generator=source, dtype=torch.float64)
+    along = local.project(along)
+    along = local.coordinates(along / along.norm(dim=1, keepdim=True))
+    curvature = float(local.second_fundamental_form(along, along).norm(dim=1).median())
+    points = atlas.decode(at.coords, at.chart).flatten(1)
+    spread = float((points - points.mean(0)).square().sum(1).mean().sqrt())
+    return atlas.noise_std * max(curvature, 1 / spread)
 
 
 def _prepared(data: Tensor, seed: int) -> tuple[Units, Tensor, Principal]:
