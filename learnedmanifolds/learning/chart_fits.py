@@ -72,7 +72,7 @@ class ChartFits:
         inside = np.flatnonzero(np.isin(self._node, cell.members))
         index = torch.from_numpy(inside)
         own = self.x[index]
-        some = own[:: max(1, len(own) // ENOUGH)]
+        some = own[:: -(-len(own) // ENOUGH)]
         codes = interpolate(some, self._nodes.points[cell.members], cell.coords)
         core, inner = (
             torch.from_numpy(np.isin(self._node[inside], part)) for part in (cell.core, cell.inner)

@@ -177,8 +177,8 @@ def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
                 width, fit = other_width, kept
     finer_width = min(width, WIDTHS[codes.shape[1]][1])
     starved = False
-    while fit.error > EXACT and 2 * count <= len(codes) // 2:
-        starved = 2 * count > _MOST_BUMPS
+    while fit.error > EXACT and 2 * count <= len(x) // 2:
+        starved = 2 * count > min(_MOST_BUMPS, len(codes) // 2)
         if starved:
             break
         finer = _ridge(_inside(fit.codes), some, 2 * count, finer_width, _LEAST)
