@@ -88,7 +88,8 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     graph = graph.maximum(graph.T).tocsr()
     component = connected_components(graph, directed=False)[1]
     exact = found is _Seen.BENDS and len(points) == len(x)
-    if exact:
+    # Too few, or noisy to the last: neighbours alone would branch.
+    if exact or found is _Seen.NOISE:
         graph = _in_order(points, graph, component)
         component = connected_components(graph, directed=False)[1]
     return Nodes(points, graph, component, exact)
