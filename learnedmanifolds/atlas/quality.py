@@ -18,6 +18,8 @@ _PAIRED = 0.25
 _AROUND, _AHEAD = 16, 0.34
 # Distances that are held at a time.
 _AT_ONCE = 2**24
+CHUNK = 4096
+"""Points that are measured at a time."""
 DEAD_SHARE = 0.1
 """A chart with less than this part of an equal share of the data counts as dead."""
 
@@ -85,14 +87,17 @@ class Quality:
 
 
 @torch.no_grad()
-def measure_quality(manifold: ChartedManifold, x: Tensor, responsibilities: Tensor) -> Quality:
-    """Measure charts on flat points (N, n), given the probabilities (N, K) of the charts there.
+def measure_quality(
+    manifold: ChartedManifold, x: Tensor, coords: Tensor, responsibilities: Tensor
+) -> Quality:
+    """Measure charts on flat points (N, n), given codes (K, N, d) and probabilities (N, K) there.
 
     No random draw but a fixed probe of the boxes.
     """
     if not len(x):
         raise ValueError("x must not be empty, got shape (0, ...).")
-    parts = [_measure(manifold, part) for part in x.split(4096)]
+    chunks = zip(x.split(CHUNK), coords.split(CHUNK, 1), strict=True)
+    parts = [_measure(manifold, *chunk) for chunk in chunks]
     error, depth, holders, gap, outward = (torch.cat(p) for p in zip(*parts, strict=True))
     twice = holders >= 2
     share = responsibilities.mean(0)
@@ -117,8 +122,9 @@ def measure_quality(manifold: ChartedManifold, x: Tensor, responsibilities: Tens
     )
 
 
-def _measure(manifold: ChartedManifold, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    coords = manifold.charts.encode(x)
+def _measure(
+    manifold: ChartedManifold, x: Tensor, coords: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     again = manifold.charts.decode(coords)
     error = (again - x).norm(dim=-1)
     depth = manifold.charts.domain.depth(coords)

@@ -14,21 +14,22 @@ from learnedmanifolds.charts.domain import Chart
 from learnedmanifolds.charts.jet import Jet, Pairs
 from learnedmanifolds.charts.kernel_features import KernelFeatures, apply
 from learnedmanifolds.charts.level_domain import LevelDomain
+from learnedmanifolds.charts.splines import CubicSplines, knots
 
 # Depth up to which the latent density falls, and how fast, in nats.
 _SHELL, _FALL = 0.2, 15.0
-# Of the tensors that charts are made of, one letter an axis; F = 1 + d + m, G = 1 + d + M.
+# Of the tensors that charts are made of, one letter an axis; F = 1 + d + m, G a power of d.
 _SHAPES = {
     "center": "n",
     "weights": "KFn",
     "centers": "Kmd",
     "width": "K",
-    "border_centers": "KMd",
-    "border_width": "K",
-    "border_weights": "KG",
+    "border_low": "Kd",
+    "border_step": "Kd",
+    "border": "KG",
     "codes": "KAd",
 }
-_POSITIVE = ("width", "border_width")
+_POSITIVE = ("width", "border_step")
 # Sizes beyond which derivatives and distances would take far more room than the tensors.
 _MOST = {"d": 16, "A": 4096}
 # Coordinates that codes may have: those of a fit may leave the box by a little.
@@ -60,11 +61,9 @@ def _require_fitting(given: Mapping[str, Tensor], ambient_shape: tuple[int, ...]
             raise ValueError(
                 f"codes must have shape (K, A, d), {axis} at most {most}, got {sizes}."
             )
-    for features, bumps in ("Fm", "GM"):
-        if sizes[features] != 1 + sizes["d"] + sizes[bumps]:
-            raise ValueError(
-                f"weights must have {features} = 1 + d + {bumps} features, got {sizes}."
-            )
+    if sizes["F"] != 1 + sizes["d"] + sizes["m"]:
+        raise ValueError(f"weights must have F = 1 + d + m features, got {sizes}.")
+    knots(sizes["G"], sizes["d"])
     far = float(given["codes"].abs().max())
     if not far <= _FARTHEST:
         raise ValueError(f"codes must be in the box, at most {_FARTHEST}, got {far:.3g}.")
@@ -91,10 +90,9 @@ class KernelCharts(AnchoredCharts):
         Of the bumps; F = 1 + d + m.
     width : Tensor, shape (K,)
         Of the bumps.
-    border_centers : Tensor, shape (K, M, d)
-    border_width : Tensor, shape (K,)
-    border_weights : Tensor, shape (K, 1 + d + M)
-        Of the same kind of features, the depth in the domain.
+    border_low, border_step : Tensor, shape (K, d)
+    border : Tensor, shape (K, G)
+        Of `CubicSplines`, the depth in the domain.
     codes : Tensor, shape (K, A, d)
         Coordinates of data in the domain: they are what samples are like, and where nearest points are
         looked for.
@@ -115,9 +113,9 @@ class KernelCharts(AnchoredCharts):
     weights: Tensor
     centers: Tensor
     width: Tensor
-    border_centers: Tensor
-    border_width: Tensor
-    border_weights: Tensor
+    border_low: Tensor
+    border_step: Tensor
+    border: Tensor
     spread: Tensor
     frame: Tensor | None
     core: Tensor
@@ -128,9 +126,9 @@ class KernelCharts(AnchoredCharts):
         weights: Tensor,
         centers: Tensor,
         width: Tensor,
-        border_centers: Tensor,
-        border_width: Tensor,
-        border_weights: Tensor,
+        border_low: Tensor,
+        border_step: Tensor,
+        border: Tensor,
         codes: Tensor,
         ambient_shape: tuple[int, ...],
     ) -> None:
@@ -139,9 +137,9 @@ class KernelCharts(AnchoredCharts):
             "weights": weights,
             "centers": centers,
             "width": width,
-            "border_centers": border_centers,
-            "border_width": border_width,
-            "border_weights": border_weights,
+            "border_low": border_low,
+            "border_step": border_step,
+            "border": border,
             "codes": codes,
         }
         _require_fitting(given, ambient_shape)
@@ -203,8 +201,8 @@ class KernelCharts(AnchoredCharts):
     @property
     def domain(self) -> LevelDomain:
         """See `Charts.domain`."""
-        features = KernelFeatures(self.border_centers, self.border_width)
-        return LevelDomain(features, self.border_weights, self.anchors)
+        level = CubicSplines(self.border_low, self.border_step, self.border)
+        return LevelDomain(level, self.anchors)
 
     @property
     def features(self) -> KernelFeatures:

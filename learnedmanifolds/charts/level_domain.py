@@ -6,52 +6,44 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds.charts.domain import Chart, Domain, Walls
-from learnedmanifolds.charts.kernel_features import KernelFeatures, apply
+from learnedmanifolds.charts.splines import CubicSplines
 
 # How steeply the depth falls to the faces of the box, inside which all domains are.
 _EDGE = 0.95
 _PULLS, _HALVINGS = 6, 50
 _AHEAD, _LONGEST = 1e-6, 0.2
-_ROUNDINGS = 4096
+_ROUNDINGS = 64
 
 
 class LevelDomain(Domain):
-    """Where a combination of bumps is positive: an approximate signed distance from the data's border.
+    """Where splines are positive: an approximate signed distance from the data's border.
 
     Parameters
     ----------
-    features : KernelFeatures
-    weights : Tensor, shape (K, F)
-        Of the features; the depth is their sum, about 1 inside and -1 far outside.
+    level : CubicSplines
+        The depth, about 1 inside and -1 far outside.
     inner : Tensor, shape (K, A, d)
         Points all over each domain.
     """
 
-    def __init__(self, features: KernelFeatures, weights: Tensor, inner: Tensor) -> None:
-        self.features, self.inner = features, inner
-        self._weights = weights.unsqueeze(-1)
+    def __init__(self, level: CubicSplines, inner: Tensor) -> None:
+        self.level, self.inner = level, inner
 
     def depth(self, coords: Tensor, chart: Chart = None) -> Tensor:
         """See `Domain.depth`."""
-        level = apply(self.features(coords, chart), self._weights, chart).squeeze(-1)
         edge = (1 - coords.abs().amax(-1)) / (1 - _EDGE)
-        return torch.minimum(level.to(edge), edge)
+        return torch.minimum(self.level(coords, chart).to(edge), edge)
 
     def walls(self, coords: Tensor, chart: Chart, slack: float) -> Walls:
         """See `Domain.walls`; the level, then the nearer face of every coordinate."""
-        d = coords.shape[-1]
-        eye = torch.eye(d, dtype=coords.dtype, device=coords.device)
-        tangents = eye.unsqueeze(1).expand(-1, *coords.shape)
-        rows = apply(self.features.jet(coords, chart, tangents, ()), self._weights, chart).to(
-            coords
-        )
-        level, slope = rows[0], -rows[1:].squeeze(-1).mT
+        level, slope = (part.to(coords) for part in self.level.slope(coords, chart))
+        slope = -slope
         size = slope.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(coords.dtype).tiny)
         side = torch.where(coords < 0, -1.0, 1.0).to(coords)
         normal = torch.cat([(slope / size).unsqueeze(1), torch.diag_embed(side)], 1)
-        # Levels are rounded as sums of many terms.
+        # Levels are rounded.
         near = max(slack, _ROUNDINGS * torch.finfo(coords.dtype).eps)
-        return Walls(normal, torch.cat([level <= near, coords.abs() >= 1 - near], 1))
+        return Walls(normal, torch.cat([level.unsqueeze(-1) <= near, coords.abs() >= 1 - near], 1))
 
     def confine(self, coords: Tensor, chart: Chart = None) -> Tensor:
         """See `Domain.confine`; along the slope of the depth, and where that fails to inner points."""

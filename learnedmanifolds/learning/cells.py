@@ -21,7 +21,7 @@ _FLAT, _FOLDED = 0.12, 0.01
 # Two nodes are folded on each other where coordinates shorten their path to less than this part.
 _SHORT = 0.4
 _FAR = 3.0
-_LANDMARKS = 200
+_LANDMARKS, _FEW = 200, 80
 _MEDOID_STEPS = 10
 _POWER_STEPS = 12
 _EDGE = 0.85
@@ -104,19 +104,61 @@ class Cover:
         self.cells = [self._cell(everything)]
 
     def make_discs(self) -> None:
-        """Halve cells until all are discs, or have too few nodes."""
+        """Halve cells until all are discs, or have too few nodes; join them where one serves for two."""
         index = 0
         while index < len(self.cells):
             if self.cells[index].is_disc or not self.can_split(index):
                 index += 1
             else:
                 self.split(index)
+        self._merge()
+
+    def _merge(self) -> None:
+        """Join neighbouring cells where both together are a disc, the smallest first."""
+        failed: set[tuple[int, int]] = set()
+        while True:
+            pair = self._smallest_pair(failed)
+            if pair is None:
+                return
+            core = np.union1d(*(self._places(cell) for cell in pair))
+            if self._may_be_disc(core) and (joined := self._cell(core)).is_disc:
+                self.cells = [c for c in self.cells if c is not pair[0] and c is not pair[1]]
+                self.cells.append(joined)
+            else:
+                failed.add((id(pair[0]), id(pair[1])))
+
+    def _may_be_disc(self, core: np.ndarray) -> bool:
+        """Whether few of the nodes have coordinates that keep their distances."""
+        few = core[:: -(-len(core) // _FEW)]
+        paths = self._paths[np.ix_(few, few)]
+        return _bend(paths, _isomap(paths, self.dim), self.dim) <= _FLAT
+
+    def _smallest_pair(self, failed: set[tuple[int, int]]) -> tuple[Cell, Cell] | None:
+        """The two neighbouring cells with the fewest nodes together, not among those that failed."""
+        owner = np.empty(len(self._own), dtype=int)
+        for i, cell in enumerate(self.cells):
+            owner[self._places(cell)] = i
+        edges = self._graph.tocoo()
+        pairs = np.unique(np.stack([owner[edges.row], owner[edges.col]], 1), axis=0)
+        size = np.array([len(cell.core) for cell in self.cells])
+        found = [
+            (int(size[i] + size[j]), i, j)
+            for i, j in pairs.tolist()
+            if i < j and (id(self.cells[i]), id(self.cells[j])) not in failed
+        ]
+        if not found:
+            return None
+        _, i, j = min(found)
+        return self.cells[i], self.cells[j]
+
+    def _places(self, cell: Cell) -> np.ndarray:
+        """Indices of the nodes of a cell's core among those of the component."""
+        return np.searchsorted(self._own, cell.core)
 
     def split(self, index: int) -> None:
         """Replace a cell by its halves."""
         cell = self.cells.pop(index)
-        core = np.flatnonzero(np.isin(self._own, cell.core))
-        self.cells += [self._cell(half) for half in self._halves(core)]
+        self.cells += [self._cell(half) for half in self._halves(self._places(cell))]
 
     def can_split(self, index: int) -> bool:
         """Whether the halves of a cell would have enough nodes."""
@@ -148,11 +190,13 @@ class Cover:
             radius = self._paths[np.ix_(core, core)].max(0).min()
             edge = float(np.median(self._graph.data))
             reach = max(_MARGIN * radius, _EDGES.get(self.dim, _FEW_EDGES) * edge)
-            away = self._paths[:, core].min(1)
+            away = self._paths[core].min(0)
             inner, members = np.flatnonzero(away <= reach), np.flatnonzero(away <= _FITTED * reach)
-        paths = dijkstra(self._graph[members][:, members], directed=False)
-        if not np.isfinite(paths).all():
-            paths = self._paths[np.ix_(members, members)]
+        paths = self._paths
+        if len(members) < len(paths):
+            paths = dijkstra(self._graph[members][:, members], directed=False)
+            if not np.isfinite(paths).all():
+                paths = self._paths[np.ix_(members, members)]
         coords = _isomap(paths, self.dim)
         few = np.arange(0, len(members), max(1, len(members) // _LANDMARKS))
         bend = _bend(paths[np.ix_(few, few)], coords[few], self.dim)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from learnedmanifolds.charts.kernel_features import TREND
@@ -26,13 +25,9 @@ from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.learning.region import Region
 
 # A chart that leaves more than this times the noise is split, at most so many times over.
-_TOO_MUCH, _SPLITS = 1.5, 4
+_TOO_MUCH, _SPLITS = 1.5, 6
 _AGREEMENTS = 6
 _CODES = 512
-# Points that tell the noise, and the part of them that are no outliers.
-_PROBED, _PROBED_PART = 300, 0.95
-# Part of the squared distance to the nearest other point that is near enough.
-_NEAR = 0.01
 # Points of a chart that are farther from it than so many times what nine of ten are are left out.
 _OUTLYING, _USUAL = 6.0, 0.9
 
@@ -97,6 +92,11 @@ class ChartFits:
         """Identities of the cells that more bumps than a chart may have would fit better."""
         return {id(c) for c, made in zip(self.cells, self._made, strict=True) if made.fit.starved}
 
+    @property
+    def error(self) -> float:
+        """The same of all charts, each by its share of the points."""
+        return float(self.errors @ self.shares)
+
     def agree(self, rounds: int) -> None:
         """Fit all charts some times more, where they overlap to the mean of what they say.
 
@@ -134,7 +134,7 @@ class ChartFits:
     @property
     def shares(self) -> Tensor:
         """Parts of the points that are the charts' own, (K,)."""
-        own = torch.tensor([float(core.sum()) for _, _, core, _ in self._made])
+        own = torch.tensor([float(core.sum()) for _, _, core, _ in self._made], dtype=torch.float64)
         return own / own.sum()
 
     def whole_weights(self, x: Tensor, principal: Principal) -> list[Tensor]:
@@ -179,9 +179,9 @@ class ChartFits:
             "weights": _padded(weights),
             "centers": _padded([fit.centers for fit, *_ in fits]),
             "width": torch.tensor(width, dtype=self.x.dtype),
-            "border_weights": _padded([region.weights for region in regions]),
-            "border_centers": _padded([region.centers for region in regions]),
-            "border_width": torch.tensor([r.width for r in regions], dtype=self.x.dtype),
+            "border_low": torch.stack([region.low for region in regions]),
+            "border_step": torch.stack([region.step for region in regions]),
+            "border": torch.stack([region.values for region in regions]),
             "codes": torch.stack(codes),
         }
 
@@ -192,23 +192,17 @@ def _padded(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def fit_cover(
-    covers: Sequence[Cover], nodes: Nodes, x: Tensor, noise: float | None, split: bool = True
+    covers: Sequence[Cover], nodes: Nodes, x: Tensor, noise: float, split: bool = True
 ) -> ChartFits:
     """Fit the cells of covers to points (N, q), split those that leave too much, and make them agree.
 
-    The noise is a standard deviation in the units of the points.
+    The noise is the mean squared distance of the points from the manifold.
     """
     fits = ChartFits(x, nodes)
     fits.update([cell for cover in covers for cell in cover.cells])
-    local = _local_error(x, nodes.points, covers[0].dim)
-    gaps = (
-        NearestNeighbors(n_neighbors=2).fit(x.numpy()).kneighbors(x[:: max(1, len(x) // _PROBED)])
-    )
-    near_enough = _NEAR * float(np.square(gaps[0][:, 1]).mean())
     for _ in range(_SPLITS if split else 0):
         errors = fits.errors
-        usual = noise**2 * max(1, x.shape[1]) if noise else min(local, float(errors.quantile(0.25)))
-        usual = max(usual, near_enough, EXACT)
+        usual = max(min(noise, float(errors.quantile(0.25))), EXACT)
         bad = {id(fits.cells[k]) for k in (errors > _TOO_MUCH**2 * usual).nonzero().flatten()}
         bad |= fits.starved
         changed = False
@@ -224,21 +218,3 @@ def fit_cover(
     if len(fits.cells) > 1:
         fits.agree(_AGREEMENTS)
     return fits
-
-
-def _local_error(x: Tensor, nodes: np.ndarray, dim: int) -> float:
-    """Mean squared distance of points (N, q) from the planes through the nodes (M, q) nearby.
-
-    About what the noise leaves: what is farther from its chart is not in the right place of it.
-    """
-    chosen = x[:: max(1, len(x) // _PROBED)]
-    count = min(2 * dim + 4, len(nodes))
-    near = NearestNeighbors(n_neighbors=count).fit(nodes).kneighbors(chosen.numpy())[1]
-    # The nearest may be the point itself.
-    around = torch.from_numpy(nodes[near[:, 1:]])
-    middle = around.mean(1, keepdim=True)
-    axes = torch.linalg.svd(around - middle, full_matrices=False).Vh[:, :dim]
-    gap = chosen - middle.squeeze(1)
-    along = (axes @ gap.unsqueeze(-1)).squeeze(-1)
-    square = (gap.square().sum(1) - along.square().sum(1)).clamp(min=0)
-    return float(square[square <= square.quantile(_PROBED_PART)].mean())

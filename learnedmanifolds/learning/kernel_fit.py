@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from learnedmanifolds.charts.kernel_features import KernelFeatures
+from learnedmanifolds.charts.kernel_features import TREND, KernelFeatures
 from learnedmanifolds.learning.farthest import farthest
 
 # Bumps of a chart by its dimension, at first.
 BUMPS = {1: 40, 2: 100, 3: 200}
 # Points by which codes of a chart settle before all have theirs.
-ENOUGH = 1500
+ENOUGH = 1000
 # Their widths that are tried, in units of the largest distance of a code from the nearest centre.
 WIDTHS = {1: (5.5, 2.7, 1.5), 2: (5.0, 3.3, 2.0), 3: (4.0, 2.8, 2.0)}
 # Those of bumps at all of few points.
@@ -23,7 +23,7 @@ _BETTER = 0.95
 # Of so few points codes may stay where they are.
 _FEW = 200
 # Bumps are doubled, up to so many, while the error falls to this part.
-_MOST_BUMPS, _CLEARLY_BETTER, _FINER_ROUNDS = 400, 0.7, 2
+_MOST_BUMPS, _CLEARLY_BETTER, _FINER_ROUNDS = 400, 0.8, 2
 EXACT = 1e-8
 """Mean squared distance, of data of unit scale, below which fits are good enough."""
 # Ridges that are tried, as powers of ten, and how the least one is lowered from round to round: smooth
@@ -91,8 +91,8 @@ class KernelFit:
     def project(self, x: Tensor, steps: int = _STEPS) -> None:
         """Move the codes to those of the nearest points of the chart to points (N, q)."""
         for _ in range(steps):
-            slope = self._slopes() @ self.weights
-            gap = x - self.decode()
+            value, slope = self._jet()
+            gap = x - value
             metric = slope @ slope.mT
             floor = _FLATTEST * metric.diagonal(dim1=1, dim2=2).mean(1)
             metric.diagonal(dim1=1, dim2=2).add_(floor.unsqueeze(1))
@@ -127,11 +127,16 @@ class KernelFit:
             self.centers.unsqueeze(0), torch.tensor([width], dtype=self.codes.dtype)
         )
 
-    def _slopes(self) -> Tensor:
-        """Derivatives (N, d, F) of the features by the codes."""
-        d = self.codes.shape[1]
-        eye = torch.eye(d, dtype=self.codes.dtype).unsqueeze(1).expand(d, *self.codes.shape)
-        return self._features(self.width).jet(self.codes, 0, eye, ())[1:].transpose(0, 1)
+    def _jet(self) -> tuple[Tensor, Tensor]:
+        """Points (N, q) of the codes and their derivatives (N, d, q)."""
+        n, d = self.codes.shape
+        bump, _, square = self._features(self.width).bumps(self.codes, 0)
+        trend, heights = TREND * self.weights[1 : 1 + d], self.weights[1 + d :]
+        # A bump's slope is itself times where its centre is from the code: all by one product.
+        moved = (self.centers.unsqueeze(2) * heights.unsqueeze(1)).flatten(1)
+        sums = (bump @ torch.cat([heights, moved], 1)).view(n, 1 + d, -1)
+        value = sums[:, 0] + self.codes @ trend + TREND * self.weights[0]
+        return value, (sums[:, 1:] - self.codes.unsqueeze(2) * sums[:, :1]) / square + trend
 
 
 def interpolate_chart(codes: Tensor, x: Tensor) -> KernelFit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from learnedmanifolds.charts.kernel import KernelCharts
 from learnedmanifolds.learning.cells import Cover, divide
 from learnedmanifolds.learning.chart_fits import ChartFits, fit_cover
 from learnedmanifolds.learning.nodes import Nodes, make_nodes
+from learnedmanifolds.learning.noise import noise_level
 from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.models.atlas_estimator import AtlasEstimator
 from learnedmanifolds.models.auto_dimension import auto_dimension
@@ -32,6 +33,10 @@ _NEIGHBORS = {1: 10, 2: 12, 3: 16}
 _FEWEST, _TOLD = 2, 0.01
 # How far data may be off, in units of what nearly all are.
 _TOLERANCE, _NEARLY_ALL = 1.5, 0.999
+# How far most may be off, in units of the noise, where charts are right.
+_MOST, _TOO_MUCH = 0.95, 2.0
+# So many times the nodes are tried while charts leave more.
+_MORE = (1, 2, 4)
 _LEAST_NOISE = 1e-6
 # Noise in units of the radius of curvature beyond which the shape is not clear, and points that tell.
 _UNCLEAR, _BENT = 0.15, 256
@@ -102,8 +107,8 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         Warns
         -----
         UserWarning
-            If x has no clear dimension, more than a hundredth of it is left out, or its noise is no small
-        part of the radius of curvature.
+            If x has no clear dimension, more than a hundredth of it is left out, its noise is no small
+            part of the radius of curvature, or the atlas is not healthy.
         """
         given = to_tensor(x, "x")
         given = given.to(torch.uint8) if given.dtype == torch.bool else given
@@ -113,30 +118,25 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         self._check(data[0].numel())
         self._take_names(x)
         (seed,) = start_seeds(self.random_state, 1)
-        left_out = np.zeros(len(data), dtype=bool)
-        units, flat, principal = _prepared(data, seed)
-        coordinates = principal.coordinates(flat)
-        dim = auto_dimension(coordinates, max(_NODES)) if self.dim == "auto" else int(self.dim)
-        while True:
-            nodes = make_nodes(coordinates.numpy(), _NODES[dim], _NEIGHBORS[dim], seed, dim == 1)
-            held = _held(nodes, coordinates, dim)
-            if held.all():
+        sample = _Sample.of(data, seed)
+        found = auto_dimension(sample.coordinates, max(_NODES)) if self.dim == "auto" else self.dim
+        dim = int(found)
+        for more in _MORE:
+            sample, nodes, left_out = _connected(data, sample, dim, more * _NODES[dim], seed)
+            noise = self._noise(sample, dim)
+            # The products of one chart are too small for several threads.
+            with threads_for(0.0):
+                fits = self._fits(nodes, sample.coordinates, dim, noise)
+            enough = fits.error <= _TOO_MUCH**2 * noise or len(nodes.points) == len(sample.flat)
+            if enough or self.n_charts != "auto":
                 break
-            # Units and nodes are those of what is learned, not of outliers.
-            left_out[~left_out] = ~held
-            units, flat, principal = _prepared(data[torch.from_numpy(~left_out)], seed)
-            coordinates = principal.coordinates(flat)
         if left_out.mean() > _TOLD:
             warnings.warn(
                 f"{left_out.sum()} of {len(data)} points are left out: they are apart from the others "
                 "in groups too small for a chart; see left_out_.",
                 stacklevel=3,
             )
-        noise = None if self.noise_std is None else float(self.noise_std) / units.scale
-        # The products of one chart are too small for several threads.
-        with threads_for(0.0):
-            fits = self._fits(nodes, coordinates, dim, noise)
-        self.atlas_ = self._atlas(fits, flat, principal, units)
+        self.atlas_ = self._atlas(fits, sample, noise)
         if (bent := _bent(self.atlas_)) > _UNCLEAR:
             warnings.warn(
                 f"The noise of x, {self.atlas_.noise_std:.3g}, is {bent:.2g} times the radius of "
@@ -145,10 +145,19 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
             )
         self.dim_, self.n_charts_ = dim, self.atlas_.n_charts
         self.left_out_ = left_out
-        self.n_features_in_ = flat.shape[1]
+        n = sample.flat.shape[1]
+        self.n_features_in_ = n
         learned = data[torch.from_numpy(~left_out)]
-        most = min(_JUDGED, max(_LEAST_JUDGED, _NUMBERS // flat.shape[1]))
-        self.quality_ = self.atlas_.quality(learned[:: -(-len(learned) // most)])
+        most = min(_JUDGED, max(_LEAST_JUDGED, _NUMBERS // n))
+        self.quality_ = quality = self.atlas_.quality(learned[:: -(-len(learned) // most)])
+        if not quality.healthy:
+            warnings.warn(
+                f"The atlas does not hold the data: coverage {quality.coverage:.3f} within "
+                f"{self.atlas_.tolerance:.3g}, mean error {quality.reconstruction_error:.3g}, share in "
+                f"gaps between charts {quality.in_gaps:.3g}, folded {max(quality.folded):.3g}, charts "
+                f"without data {list(quality.dead_charts)}; see quality_.",
+                stacklevel=3,
+            )
         return self
 
     def _check(self, n_features: int) -> None:
@@ -164,7 +173,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         if self.noise_std is not None:
             positive(self.noise_std, "noise_std")
 
-    def _fits(self, nodes: Nodes, x: Tensor, dim: int, noise: float | None) -> ChartFits:
+    def _fits(self, nodes: Nodes, x: Tensor, dim: int, noise: float) -> ChartFits:
         components = range(nodes.component.max() + 1)
         if self.n_charts == "auto":
             covers = [Cover(nodes, component, dim) for component in components]
@@ -181,7 +190,16 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         divide(covers, count)
         return fit_cover(covers, nodes, x, noise, split=False)
 
-    def _atlas(self, fits: ChartFits, x: Tensor, principal: Principal, units: Units) -> Atlas:
+    def _noise(self, sample: _Sample, dim: int) -> float:
+        """Mean squared distance of points from the manifold, in principal coordinates."""
+        if self.noise_std is None:
+            return noise_level(sample.coordinates, dim)
+        return (float(self.noise_std) / sample.units.scale) ** 2 * max(
+            1, sample.flat.shape[1] - dim
+        )
+
+    def _atlas(self, fits: ChartFits, sample: _Sample, expected: float) -> Atlas:
+        units, x, principal, coordinates = sample
         weights = fits.whole_weights(x, principal)
         left = fits.left(x, weights)
         made = fits.stacked([units.scale * own for own in weights])
@@ -189,13 +207,18 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
             center=units.center.flatten(), ambient_shape=tuple(units.center.shape), **made
         )
         n, d = x.shape[1], charts.dim
-        noise = units.scale * float(left.square().mean() / max(1, n - d)) ** 0.5
-        noise = max(noise, _LEAST_NOISE * units.scale)
-        if self.noise_std is not None:
-            noise = float(self.noise_std)
-        far = units.scale * _TOLERANCE * float(left.quantile(_NEARLY_ALL))
+        if self.noise_std is None:
+            # What principal coordinates leave may be noise too.
+            rest = (x - principal.mean).square().sum() - coordinates.square().sum()
+            expected += float(rest) / len(x)
+        found = float(left[left <= left.quantile(_MOST)].square().mean())
+        # Charts that leave far more than the noise do not tell what it is.
+        good = found <= _TOO_MUCH**2 * expected
+        square = float(left.square().mean()) if good and self.noise_std is None else expected
+        noise = units.scale * max((square / max(1, n - d)) ** 0.5, _LEAST_NOISE)
         usual = (max(0, n - d) ** 0.5 + 4) * noise
-        return Atlas(charts, fits.shares, noise, max(usual, far))
+        far = units.scale * _TOLERANCE * float(left.quantile(_NEARLY_ALL))
+        return Atlas(charts, fits.shares, noise, max(usual, far) if good else usual)
 
 
 def _bent(atlas: Atlas) -> float:
@@ -215,11 +238,37 @@ def _bent(atlas: Atlas) -> float:
     return atlas.noise_std * max(curvature, 1 / spread)
 
 
-def _prepared(data: Tensor, seed: int) -> tuple[Units, Tensor, Principal]:
-    """Units of data, the data (N, n) in them, and their principal coordinates."""
-    units = Units.of(data)
-    flat = units.remove(data, torch.float64).flatten(1)
-    return units, flat, Principal.of(flat, seed)
+class _Sample(NamedTuple):
+    """Units of data, the data (N, n) in them, and their principal coordinates (N, q)."""
+
+    units: Units
+    flat: Tensor
+    principal: Principal
+    coordinates: Tensor
+
+    @classmethod
+    def of(cls, data: Tensor, seed: int) -> Self:
+        units = Units.of(data)
+        flat = units.remove(data, torch.float64).flatten(1)
+        principal = Principal.of(flat, seed)
+        return cls(units, flat, principal, principal.coordinates(flat))
+
+
+def _connected(
+    data: Tensor, sample: _Sample, dim: int, count: int, seed: int
+) -> tuple[_Sample, Nodes, np.ndarray]:
+    """The sample, at most so many nodes of it, and which of the data (N,) are left out.
+
+    Units and nodes are those of what is learned, not of outliers.
+    """
+    left_out = np.zeros(len(data), dtype=bool)
+    while True:
+        nodes = make_nodes(sample.coordinates.numpy(), count, _NEIGHBORS[dim], seed, dim == 1)
+        held = _held(nodes, sample.coordinates, dim)
+        if held.all():
+            return sample, nodes, left_out
+        left_out[~left_out] = ~held
+        sample = _Sample.of(data[torch.from_numpy(~left_out)], seed)
 
 
 def _held(nodes: Nodes, x: Tensor, dim: int) -> np.ndarray:

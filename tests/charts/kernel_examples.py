@@ -19,9 +19,9 @@ def charts_of(codes, points, n_codes=64):
         weights=torch.stack([fit.weights for fit in fits]),
         centers=torch.stack([fit.centers for fit in fits]),
         width=torch.tensor([fit.width for fit in fits], dtype=torch.float64),
-        border_centers=torch.stack([region.centers for region in regions]),
-        border_width=torch.tensor([region.width for region in regions], dtype=torch.float64),
-        border_weights=torch.stack([region.weights for region in regions]),
+        border_low=torch.stack([region.low for region in regions]),
+        border_step=torch.stack([region.step for region in regions]),
+        border=torch.stack([region.values for region in regions]),
         codes=torch.stack(
             [fit.codes[fit.codes.norm(dim=1).sort().indices[:n_codes]] for fit in fits]
         ),

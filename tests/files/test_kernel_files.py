@@ -100,7 +100,7 @@ def save_changed(atlas, path, changes):
 
 
 SHAPES = {
-    "a tensor is missing": {"charts.border_width": lambda v: None},
+    "a tensor is missing": {"charts.border_step": lambda v: None},
     "a tensor too many": {"charts.other": lambda v: torch.zeros(2)},
     "no charts": {f"charts.{n}": lambda v: v[:0] for n in ("anchors", "centers", "width")},
     "scalar": {"charts.anchors": lambda v: v[0, 0, 0]},
@@ -108,7 +108,7 @@ SHAPES = {
     "another n": {"charts.center": lambda v: v[:-1]},
     "another F": {"charts.weights": lambda v: v[:, :-1]},
     "another m": {"charts.centers": lambda v: v[:, :-1]},
-    "another M": {"charts.border_centers": lambda v: v[:, :-1]},
+    "another G": {"charts.border": lambda v: v[:, :3]},
     "another d": {"charts.anchors": lambda v: v.repeat(1, 1, 2)},
     "no codes": {"charts.anchors": lambda v: v[:, :0]},
     "many codes": {"charts.anchors": lambda v: v[:, :1].repeat(1, 200_000, 1)},
@@ -117,10 +117,10 @@ SHAPES = {
 }
 NUMBERS = {
     "charts.width": (0.0, -1.0, float("nan"), float("inf")),
-    "charts.border_width": (0.0, -1.0, float("nan")),
+    "charts.border_step": (0.0, -1.0, float("nan")),
     "charts.anchors": (1.5, -2.0, 1e300, float("nan")),
     "charts.weights": (1e308, float("inf"), float("nan")),
-    "charts.border_weights": (-1.0, float("nan")),
+    "charts.border": (-1.0, float("nan")),
     "charts.center": (float("inf"),),
 }
 
@@ -167,8 +167,8 @@ SIZES = {
 
 @pytest.mark.parametrize("name", SIZES)
 def test_small_files_take_little_memory(name, tmp_path):
-    size = {"K": 1, "d": 1, "m": 1, "M": 1, "n": 2, "A": 2, **SIZES[name]}
-    size["F"] = size["G"] = 1 + size["d"] + size["m"]
+    size = {"K": 1, "d": 1, "m": 1, "G": 4, "n": 2, "A": 2, **SIZES[name]}
+    size["F"] = 1 + size["d"] + size["m"]
     tensors = {
         f"charts.{key}".replace("codes", "anchors"): 0.1 * torch.ones([size[a] for a in axes])
         for key, axes in kernel._SHAPES.items()

@@ -77,7 +77,7 @@ def test_charts_say_whether_more_bumps_would_fit_better():
     source = torch.Generator().manual_seed(0)
     codes = (1.8 * torch.rand(1700, 2, generator=source) - 0.9).double()
     smooth = torch.cat([codes, codes.square()], 1)
-    rough = torch.cat([codes, (15 * codes).sin()], 1)
+    rough = torch.cat([codes, 0.1 * (15 * codes).sin(), 0.1 * (15 * codes).cos()], 1)
     assert not fit_chart(codes, smooth).starved
     assert fit_chart(codes, rough).starved
 
@@ -85,7 +85,9 @@ def test_charts_say_whether_more_bumps_would_fit_better():
 def test_noise_of_the_size_of_the_curve_is_told_and_that_of_a_twentieth_is_not(recwarn):
     KernelAtlas(dim=1, random_state=0).fit(circle(2000, 2, 0.05, 0))
     assert not [w for w in recwarn if issubclass(w.category, UserWarning)]
-    with pytest.warns(UserWarning, match="not clear that x has such a shape"):
+    with pytest.warns(
+        UserWarning, match="not clear that x has such a shape|does not hold the data"
+    ):
         KernelAtlas(dim=1, random_state=0).fit(circle(2000, 2, 0.3, 0))
 
 

@@ -29,14 +29,14 @@ def test_regions_end_where_rings_do_and_keep_their_holes(seed, inner):
     assert not bool(inside[radius < inner - 0.015].any())
     well = (radius < 0.85 - 0.03) & (radius > inner + 0.03 * (inner > 0))
     assert bool(inside[well].all())
-    assert float((region.depth(codes) < 0).double().mean()) <= 1e-3
+    assert float((region.depth(codes) < 0).double().mean()) <= 2e-3
 
 
 @pytest.mark.parametrize(("dim", "count"), [(1, 5), (1, 30), (1, 5000), (2, 30), (3, 2000)])
-def test_all_but_one_code_in_a_thousand_are_inside_and_the_box_is_not_filled(dim, count):
+def test_all_but_two_codes_in_a_thousand_are_inside_and_the_box_is_not_filled(dim, count):
     codes = 0.7 * draw(count, dim, seed=count, low=-1, high=1)
     region = Region.of(codes)
-    assert float((region.depth(codes) < 0).double().mean()) <= 1e-3
+    assert float((region.depth(codes) < 0).double().mean()) <= 2e-3
     corner = torch.ones(1, dim, dtype=torch.float64)
     assert float(region.depth(corner)) < 0
     # The middle of what codes fill is deep.

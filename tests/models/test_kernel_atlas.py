@@ -1,9 +1,12 @@
 """Kernel atlases of closed manifolds: how near they are, and that the rest of the library takes them."""
 
 import math
+import re
+from contextlib import nullcontext
 
 import pytest
 import torch
+from oracles import draw
 
 import learnedmanifolds as lm
 from learnedmanifolds.geometry import InducedMetric
@@ -204,9 +207,30 @@ def test_data_without_a_clear_dimension_are_told_with_what_is_done():
     circle = lm.datasets.toy("circle").sample(500, noise=0.0, seed=0).double()
     size = torch.exp(-3.5 + 3 * torch.rand(500, 1, generator=source)).double()
     x = torch.nn.functional.pad(circle, (0, 28)) + size * torch.randn(500, 30, generator=source)
-    with pytest.warns(UserWarning, match="no clear dimension: .*interval.* is taken"):
+    with pytest.warns(UserWarning) as told:
         model = KernelAtlas(random_state=0).fit(x)
+    assert re.search("no clear dimension: .*interval.* is taken", str(told[0].message))
     assert 1 <= model.dim_ <= 3
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_too_few_charts_of_a_helix_are_told(noise):
+    turns = 2 * math.pi * draw(3000, seed=0, low=0, high=12)
+    x = torch.stack([turns.cos(), turns.sin(), turns / 12], 1)
+    x = x + noise * draw(3000, 3, seed=1)
+    with pytest.warns(UserWarning, match="does not hold the data: coverage 0"):
+        few = KernelAtlas(n_charts=3, dim=1, random_state=0).fit(x)
+    assert not few.quality_.healthy
+    assert few.quality_.coverage < 0.9
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+def test_noise_that_is_given_is_what_charts_are_held_to(noise, fitted):
+    x = lm.datasets.toy("circle").sample(500, noise=noise, seed=0)
+    with pytest.warns(UserWarning, match="does not hold the data") if noise else nullcontext():
+        model = KernelAtlas(dim=1, noise_std=0.003, random_state=0).fit(x)
+    assert model.atlas_.noise_std == pytest.approx(0.003)
+    assert model.quality_.healthy == (noise == 0)
 
 
 def test_components_of_different_dimension_and_too_large_ones_are_named():
