@@ -4,8 +4,9 @@ import math
 
 import torch
 
-from learnedmanifolds.charts import FlowCharts
+from learnedmanifolds.charts import FlowCharts, PlaneCharts
 from learnedmanifolds.charts.base import Charts
+from learnedmanifolds.charts.domain import Domain, Walls
 
 
 def draw(*shape, seed=0, low=None, high=None):
@@ -91,3 +92,38 @@ def torus_distance(x, major, minor):
 
 def angle_of(x):
     return torch.atan2(x[..., 1], x[..., 0]) % (2 * math.pi)
+
+
+class Annulus(Domain):
+    """The plane between two circles about the origin."""
+
+    inner, outer = 0.35, 0.8
+
+    def depth(self, coords, chart=None):
+        radius = coords.norm(dim=-1)
+        return torch.minimum(radius - self.inner, self.outer - radius)
+
+    def walls(self, coords, chart, slack):
+        radius = coords.norm(dim=-1, keepdim=True)
+        normal = torch.stack([-coords / radius, coords / radius], 1)
+        on = torch.cat([radius - self.inner <= slack, self.outer - radius <= slack], 1)
+        return Walls(normal, on)
+
+    def confine(self, coords, chart=None):
+        radius = coords.norm(dim=-1, keepdim=True)
+        return torch.where(
+            self.depth(coords).unsqueeze(-1) < 0,
+            coords * (radius.clamp(self.inner + 1e-13, self.outer - 1e-13) / radius),
+            coords,
+        )
+
+
+class RingChart(PlaneCharts):
+    """One chart of an annulus of the plane, in its own coordinates."""
+
+    def __init__(self):
+        super().__init__(torch.eye(2, dtype=torch.float64))
+
+    @property
+    def domain(self):
+        return Annulus()

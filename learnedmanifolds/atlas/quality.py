@@ -11,6 +11,8 @@ from torch import Tensor
 from learnedmanifolds.geometry import ChartedManifold, LocalGeometry
 
 _PROBES = 512
+# Fewer probes of boxes where points have many features: numbers in all.
+_FEWEST_PROBES, _PROBED = 128, 2**21
 _FOLD_GAP = 0.5
 # Share of the points that no chart holds that must be side by side to make gaps.
 _PAIRED = 0.25
@@ -185,7 +187,8 @@ def _neighbours(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
 
 def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...]]:
     generator = torch.Generator().manual_seed(0)
-    t = 2 * torch.rand(_PROBES, manifold.dim, generator=generator, dtype=torch.float64) - 1
+    count = max(_FEWEST_PROBES, min(_PROBES, _PROBED // manifold.charts.n_ambient))
+    t = 2 * torch.rand(count, manifold.dim, generator=generator, dtype=torch.float64) - 1
     box = t.to(dtype=manifold.dtype, device=manifold.device)
     conditions, folded = [], []
     for k in range(manifold.n_charts):

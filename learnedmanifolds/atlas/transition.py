@@ -17,17 +17,17 @@ SHELL = 0.2
 """Long steps that end in the outer shell of a domain, where densities fall, change chart."""
 
 _LONG_STEP = 0.1
-_ON_WALL = 1e-12
+_LEAST_DEPTH = 1e-12
 _MAX_CROSSINGS = 24
 
 
 def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
     """End of a step in coordinates, walked through the charts that it crosses.
 
-    Inside the domain it is an addition. A step that leaves it walks to the border; there the chart
-    that holds the border point most deeply, among those that reproduce it within the atlas'
-    tolerance, takes over, and the rest of the tangent vector is carried into it by projection.
-    Where no chart does, the manifold ends: the step slides on along the wall.
+    Inside the domain it is an addition. A step that leaves it, be it into a hole on the way, walks to
+    the border; there the chart that holds the border point most deeply, among those that reproduce
+    it within the atlas' tolerance, takes over, and the rest of the tangent vector is carried into it
+    by projection. Where no chart does, the manifold ends: the step slides on along the wall.
 
     A long step that ends in the shell of the domain near its border also moves on to a chart that
     holds the end much more deeply; a short one stays, so that a line search that converges near
@@ -47,14 +47,10 @@ def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
     if not len(step):
         return located
     domain = manifold.charts.domain
-    end = located.coords + step
-    depth = domain.depth(end, located.chart)
-    if float(depth.min()) >= SHELL:
-        return Located(located.chart, end)
     long = step.abs().amax(-1) > _LONG_STEP
     chart, coords, rest = located.chart.clone(), located.coords.clone(), step.clone()
-    active = depth < 0
-    coords[~active] = end[~active]
+    active = domain.leaves(coords, step, chart)
+    coords[~active] += step[~active]
     for _ in range(_MAX_CROSSINGS):
         if not bool(active.any()):
             break
@@ -68,7 +64,7 @@ def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
             manifold, manifold.decode(at, k).flatten(1), k
         )
         # Some no longer press against the border that they stand at.
-        entered &= domain.depth(at + part, k) < 0
+        entered &= domain.leaves(at, part, k)
         # Those that go on in another chart carry the rest of the tangent vector with them.
         if bool(entered.any()):
             there = LocalGeometry(
@@ -77,7 +73,7 @@ def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
             part[entered] = there.coordinates(local.vector(part)[entered])
             at[entered], k[entered] = new_coords[entered], new_chart[entered]
         if not bool(entered.all()):
-            walls = domain.walls(at, local.chart, _ON_WALL)
+            walls = domain.walls(at, local.chart, domain.on_wall)
             slid = _slide(local.metric, walls, part)[~entered]
             if domain.curved:
                 at[~entered] = domain.confine(at[~entered] + slid, k[~entered])
@@ -85,7 +81,7 @@ def move(manifold: ChartedManifold, located: Located, step: Tensor) -> Located:
             part[~entered] = slid
         coords[index], chart[index], rest[index] = at, k, part
         target = at + part
-        done = (domain.depth(target, k) >= 0) | (part.abs().amax(-1) < 1e-14)
+        done = ~domain.leaves(at, part, k) | (part.abs().amax(-1) < 1e-14)
         coords[index[done]] = domain.confine(target[done], k[done])
         active[index[done]] = False
     _leave_shell(manifold, chart, coords, located.chart, long)
@@ -97,8 +93,8 @@ def inward(manifold: ChartedManifold, local: LocalGeometry, vector: Tensor) -> T
 
     The identity but on a wall behind which no chart follows and through which the vector leaves.
     """
-    at, chart = local.located.coords, local.located.chart
-    walls = manifold.charts.domain.walls(at, chart, _ON_WALL)
+    (chart, at), domain = local.located, manifold.charts.domain
+    walls = domain.walls(at, chart, domain.on_wall)
     if not bool(walls.on.any()):
         return vector
     step = local.coordinates(vector)
@@ -122,7 +118,7 @@ def deepest_other(
     # chart that holds the point less deeply.
     nearly = torch.where(error <= 2 * manifold.tolerance, depth, -torch.inf)
     score = torch.where(held.amax(0) >= depth_asked, held, nearly)
-    least = torch.where(score.amax(0) >= depth_asked, depth_asked, min(depth_asked, _ON_WALL))
+    least = torch.where(score.amax(0) >= depth_asked, depth_asked, min(depth_asked, _LEAST_DEPTH))
     best, new_chart = torch.where(least < depth_asked, held, score).max(0)
     entered = best >= least
     return entered, Located(new_chart, coords[new_chart, rows])
@@ -162,8 +158,8 @@ def _leave_shell(
 ) -> None:
     """Move ends of long steps in the shell of their domain to a chart that holds them deeper."""
     domain = manifold.charts.domain
-    depth = domain.depth(coords, chart)
-    index = (long & (depth < SHELL) & (chart == start_chart)).nonzero().squeeze(-1)
+    index = (long & (chart == start_chart)).nonzero().squeeze(-1)
+    index = index[domain.depth(coords[index], chart[index]) < SHELL]
     if not len(index):
         return
     points = manifold.decode(coords[index], chart[index]).flatten(1)

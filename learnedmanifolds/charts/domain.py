@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -11,7 +13,8 @@ from torch import Tensor
 Chart = Tensor | int | None
 """One chart for all coordinates (N, d), charts (N,) of each, or None: all, coordinates (K, N, d)."""
 
-_SECTIONS, _BISECTIONS = 16, 50
+# How far apart, in units of the box, paths are looked at: narrower holes may be stepped over.
+_SECTION, _BISECTIONS = 0.1, 50
 
 
 class Walls(NamedTuple):
@@ -40,9 +43,12 @@ class Domain(abc.ABC):
     ----------
     curved : bool
         Whether walls are: a step along one leaves the domain then.
+    on_wall : float
+        Points less deep than this are on a wall: what rounding leaves of the depth there.
     """
 
     curved = True
+    on_wall = 1e-9
 
     @abc.abstractmethod
     def depth(self, coords: Tensor, chart: Chart = None) -> Tensor:
@@ -56,27 +62,61 @@ class Domain(abc.ABC):
     def confine(self, coords: Tensor, chart: Chart = None) -> Tensor:
         """The coordinates, (..., N, d); those outside moved to the border nearby."""
 
+    def crossing(
+        self,
+        path: Callable[[float], Tensor],
+        length: Tensor,
+        chart: Chart,
+        slack: float = 0.0,
+    ) -> tuple[Tensor, Tensor]:
+        """Parts of paths between which they first leave, (N,) each; both 1 where they are inside.
+
+        Parameters
+        ----------
+        path : callable
+            Coordinates (N, d) after a part in (0, 1] of the paths, which start inside.
+        length : Tensor, shape (N,)
+            Of the paths, in units of the box.
+        chart : Chart
+        slack : float
+            Depth outside that counts as inside.
+        """
+        count = 1
+        if self.curved and len(length):
+            count = max(1, math.ceil(float(length.max()) / _SECTION))
+        low, high = torch.ones_like(length), torch.ones_like(length)
+        for i in range(count, 0, -1):
+            out = self.depth(path(i / count), chart) < -slack
+            low = torch.where(out, (i - 1) / count, low)
+            high = torch.where(out, i / count, high)
+        return low, high
+
+    def leaves(self, coords: Tensor, step: Tensor, chart: Chart) -> Tensor:
+        """Whether steps (N, d) lead out, be it only on the way, (N,)."""
+        out = self.depth(coords + step, chart) < 0
+        length = torch.where(out, 0.0, step.abs().amax(-1))
+        if not self.curved or bool((length <= _SECTION).all()):
+            return out
+        return out | (self.crossing(lambda part: coords + part * step, length, chart)[0] < 1)
+
     def exit(self, coords: Tensor, step: Tensor, chart: Chart) -> Tensor:
         """The part of steps (N, d) after which they first leave, in [0, 1], (N,)."""
-        low, high = torch.zeros_like(coords[:, 0]), torch.ones_like(coords[:, 0])
-        found = torch.zeros_like(low, dtype=torch.bool)
-        for i in range(1, _SECTIONS + 1):
-            part = i / _SECTIONS
-            out = self.depth(coords + part * step, chart) < 0
-            new = out & ~found
-            low[new], high[new] = part - 1 / _SECTIONS, part
-            found |= out
+        # All domains are inside the box.
+        whole = _exit_of_box(coords, step)
+        step = whole.unsqueeze(-1) * step
+        low, high = self.crossing(lambda part: coords + part * step, step.abs().amax(-1), chart)
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
             inside = self.depth(coords + middle.unsqueeze(-1) * step, chart) >= 0
             low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
-        return torch.where(found, low, 1.0)
+        return whole * low
 
 
 class Box(Domain):
     """The whole box [-1, 1]^d; depth is 1 - max |t_i|."""
 
     curved = False
+    on_wall = 1e-12
 
     def depth(self, coords: Tensor, chart: Chart = None) -> Tensor:
         """See `Domain.depth`."""
@@ -93,7 +133,11 @@ class Box(Domain):
 
     def exit(self, coords: Tensor, step: Tensor, chart: Chart) -> Tensor:
         """See `Domain.exit`."""
-        room = torch.where(step > 0, 1 - coords, 1 + coords)
-        tiny = torch.finfo(step.dtype).tiny
-        ratio = torch.where(step == 0, torch.inf, room / step.abs().clamp(min=tiny))
-        return ratio.amin(-1).clamp(0, 1)
+        return _exit_of_box(coords, step)
+
+
+def _exit_of_box(coords: Tensor, step: Tensor) -> Tensor:
+    room = torch.where(step > 0, 1 - coords, 1 + coords)
+    tiny = torch.finfo(step.dtype).tiny
+    ratio = torch.where(step == 0, torch.inf, room / step.abs().clamp(min=tiny))
+    return ratio.amin(-1).clamp(0, 1)

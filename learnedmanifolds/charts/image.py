@@ -207,6 +207,10 @@ class ImageCharts(LearnedCharts):
 
     def _in_pieces(self, function: Callable[[Tensor], Tensor], x: Tensor, rows: int) -> Tensor:
         """A function of the points (..., N, .), of a few at a time on a processor."""
+        if not x.shape[-2]:
+            # torch's inverse of the pixel shuffle leaves the shape of no images as it is.
+            one = x.new_zeros(*x.shape[:-2], 1, x.shape[-1])
+            return function(one)[..., :0, :]
         size = max(1, _PIECE_BYTES // (rows * self.n_ambient * x.element_size()))
         if x.device.type != "cpu" or x.shape[-2] <= size:
             return function(x)

@@ -32,7 +32,8 @@ _MAX_HOPS = 3
 # Boxes are trimmed until they hardly overlap, and may leave holes of this size in depth.
 _GAP = 0.05
 _FIRST_STEP = 0.1
-_MAX_STEPS = 100_000
+# Some thousand times the radius of curvature; rounding errors have grown with every hill on the way.
+_MAX_STEPS = 20_000
 
 
 class BoundaryError(ValueError):
@@ -166,7 +167,10 @@ def flow(
         factor = (0.9 * error.clamp(min=1e-10) ** (-1 / _ORDER)).clamp(0.2, 6.0)
         step[active] = h * torch.where(accurate, factor.clamp(min=0.9), factor)
         new_slope = slopes[-1]
-        outside = accurate & (domain.depth(new[:, :d], chart[active]) < -_ON_BORDER)
+        low, high = system.leaving(
+            chart[active], state[active], new, slope[active], new_slope, h, accurate
+        )
+        outside = low < 1
         if bool(outside.any()):
             rows = active[outside]
             h, new, new_slope = h.clone(), new.clone(), new_slope.clone()
@@ -177,6 +181,8 @@ def flow(
                 [part[outside] for part in slopes],
                 weights[rows],
                 h[outside],
+                low[outside],
+                high[outside],
             )
             h[outside], new[outside] = short * h[outside], landed
             new_slope[outside] = system.slope(chart[rows], landed, weights[rows])
@@ -186,6 +192,11 @@ def flow(
         active = active[time[active] < 1 - 1e-14]
         if bool((step[active] < 1e-14).any()):
             raise RuntimeError(f"the step of a geodesic fell to {float(step[active].min()):.1e}")
+    else:
+        raise RuntimeError(
+            f"{len(active)} of {n} geodesics are too long: after {_MAX_STEPS} steps the first of "
+            f"them has gone {float(time[active[0]]):.3g} of its way."
+        )
     coords, carried = state[:, :d], state[:, d : d + m * d].unflatten(-1, (m, d))
     coords = domain.confine(coords, chart)
     k = m if jacobi else 0
@@ -279,6 +290,33 @@ class _System:
             error = torch.where(error.isnan(), torch.inf, error)
         return new, slopes, error
 
+    @torch.no_grad()
+    def leaving(
+        self,
+        chart: Tensor,
+        state: Tensor,
+        new: Tensor,
+        slope: Tensor,
+        new_slope: Tensor,
+        h: Tensor,
+        accurate: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Between which parts accurate steps first leave the domain; both 1 where they do not."""
+        start, long = state[:, : self.d], h.unsqueeze(-1)
+        end = torch.where(accurate.unsqueeze(-1), new[:, : self.d], start)
+        first, last = (long * s[:, : self.d] for s in (slope, new_slope))
+        change = end - start
+
+        def at(s: float) -> Tensor:
+            # Hermite's cubic.
+            bend = (1 - s) * (first - change) - s * (last - change)
+            return start + s * (change + (1 - s) * bend)
+
+        # What is longer than the box ends outside.
+        length = change.abs().amax(-1).clamp(max=2)
+        low, high = self.domain.crossing(at, length, chart, _ON_BORDER)
+        return torch.where(accurate, low, 1.0), torch.where(accurate, high, 1.0)
+
     def landing(
         self,
         chart: Tensor,
@@ -287,8 +325,13 @@ class _System:
         slopes: list[Tensor],
         weights: Tensor,
         h: Tensor,
+        low: Tensor,
+        high: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """The part of each step after which it leaves the domain, in (0, 1], and the state there."""
+        """The part of each step after which it leaves the domain, in (0, 1], and the state there.
+
+        It leaves between the parts ``low`` and ``high``.
+        """
         long, d = h.unsqueeze(-1), self.d
         for row in _EXTRA:
             slopes.append(self.slope(chart, state + long * _combine(row, slopes), weights))
@@ -303,7 +346,6 @@ class _System:
                 y = (y + coefficient[:, :entries]) * (s if i % 2 == 0 else 1 - s)
             return state[:, :entries] + y
 
-        low, high = torch.zeros_like(h), torch.ones_like(h)
         with torch.no_grad():
             for _ in range(_BISECTIONS):
                 middle = (low + high) / 2

@@ -14,7 +14,7 @@ from torch import Tensor
 from learnedmanifolds.geometry.local import ChartedManifold, Located
 
 _MOST_NODES = 2000
-_PER_CHART = {1: 48, 2: 256}
+_PER_CHART = {1: 128, 2: 256}
 _LARGE = 512
 _CROSSINGS = 3
 _BISECTOR = 0.1

@@ -11,7 +11,6 @@ from learnedmanifolds.geometry.graph import SampleGraph
 from learnedmanifolds.geometry.hinge import bend
 from learnedmanifolds.geometry.local import ChartedManifold, Located
 from learnedmanifolds.geometry.paths import (
-    SEGMENTS,
     chain_along,
     chain_points,
     chord_length,
@@ -140,7 +139,8 @@ def _logarithm(
     left &= ~(jumps & (least[pair] <= (1 + ARRIVED) * shots.length))
     again = left.nonzero().squeeze(-1)
     if len(again):
-        middle = points[again, SEGMENTS // 2], points[again, SEGMENTS // 2 + 1]
+        half = points.shape[1] // 2
+        middle = points[again, half], points[again, half + 1]
         rows, hinged = bend(
             manifold,
             pair[again],

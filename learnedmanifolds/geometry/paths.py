@@ -11,23 +11,27 @@ from torch import Tensor
 from learnedmanifolds.geometry.graph import SampleGraph
 from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
 
-SEGMENTS = 16
-"""Chords of a chain."""
+_SEGMENTS, _SEGMENTS_OF_CURVES = 16, 64
 
 _ITERATIONS = 12
 _LARGEST_STEP = 0.3
 # Entries of the points of ways that are looked at together.
 _CHUNK = 4_000_000
-# A chain is shorter than its arc by a part of turn^2 / 24, 0.4 percent, at 128 chords at most.
-_LARGEST_TURN = 0.3
-_STRIDES = (1, 2, 4, 8)
+# A chain is shorter than its arc by a part of turn^2 / 24, 0.4 percent, at so many chords at most.
+_LARGEST_TURN, _MOST = 0.3, 128
 # Quadratic convergence: after this step the chain is off by far less than by its chords.
 _LAST_STEP = 1e-2
 
 
+def segments(dim: int) -> int:
+    """Chords of a chain: more on curves, which have no way around their narrow bends."""
+    return _SEGMENTS_OF_CURVES if dim == 1 else _SEGMENTS
+
+
 def straight_chain(start: Located, end: Located) -> Located:
-    """Chains (N, SEGMENTS + 1) that are straight in the coordinates of one chart."""
-    t = torch.linspace(0, 1, SEGMENTS + 1, dtype=start.coords.dtype, device=start.coords.device)
+    """Chains (N, M + 1) that are straight in the coordinates of one chart."""
+    count = segments(start.coords.shape[-1]) + 1
+    t = torch.linspace(0, 1, count, dtype=start.coords.dtype, device=start.coords.device)
     coords = torch.lerp(start.coords.unsqueeze(1), end.coords.unsqueeze(1), t.view(1, -1, 1))
     return Located(start.chart.unsqueeze(1).expand(-1, len(t)), coords)
 
@@ -39,7 +43,7 @@ def chain_along(
     end: Located,
     ways: list[list[int]],
 ) -> Located:
-    """Chains (N, SEGMENTS + 1), evenly spaced along ways of nodes from start to end."""
+    """Chains (N, M + 1), evenly spaced along ways of nodes from start to end."""
     # The nodes, then all starts, then all ends; a way that is short stays at its end.
     first, last = (manifold.decode(p.coords, p.chart).flatten(1) for p in (start, end))
     points = torch.cat([graph.points, first, last])
@@ -54,7 +58,8 @@ def chain_along(
         ],
         device=points.device,
     )
-    t = torch.linspace(0, 1, SEGMENTS + 1, dtype=points.dtype, device=points.device).unsqueeze(-1)
+    spaced = torch.linspace(0, 1, segments(manifold.dim) + 1, dtype=points.dtype)
+    t = spaced.to(points.device).unsqueeze(-1)
     picks = []
     for part in index.split(max(1, _CHUNK // (index.shape[1] * max(points.shape[1], len(t))))):
         length = points[part].diff(dim=1).norm(dim=-1).cumsum(1)
@@ -145,7 +150,7 @@ class DiscreteGeodesics(NamedTuple):
 
     Attributes
     ----------
-    points : Tensor, shape (N, SEGMENTS + 1, n)
+    points : Tensor, shape (N, M + 1, n)
         Evenly spaced points of them.
     length : Tensor, shape (N,)
     tangent, arriving : Tensor, shape (N, n)
@@ -165,7 +170,8 @@ def discrete_geodesics(manifold: ChartedManifold, chain: Located) -> DiscreteGeo
     points, length = x.clone(), x[:, 0, 0].clone()
     tangent, arriving = x[:, 0].clone(), x[:, 0].clone()
     rows = torch.arange(len(x), device=x.device)
-    for stride in _STRIDES:
+    stride = 1
+    while True:
         chords = x[:, 1:] - x[:, :-1]
         size = chords.norm(dim=-1)
         points[rows], length[rows] = x[:, ::stride], size.sum(-1)
@@ -173,8 +179,9 @@ def discrete_geodesics(manifold: ChartedManifold, chain: Located) -> DiscreteGeo
         arriving[rows] = 1.5 * chords[:, -1] - 0.5 * chords[:, -2]
         along = (chords[:, 1:] * chords[:, :-1]).sum(-1)
         bent = (along < math.cos(_LARGEST_TURN) * size[:, 1:] * size[:, :-1]).any(-1)
-        if stride == _STRIDES[-1] or not bool(bent.any()):
+        if chords.shape[1] >= _MOST or not bool(bent.any()):
             break
+        stride *= 2
         rows, chain = rows[bent], Located(chain.chart[bent], chain.coords[bent])
         chain = relax(manifold, _halved(manifold, chain))
         x = chain_points(manifold, chain)

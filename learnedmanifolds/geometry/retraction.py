@@ -14,7 +14,7 @@ from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Loca
 # Where the correction would exceed half the step, the Taylor polynomial is no longer trusted.
 _LARGEST_CORRECTION = 0.5
 
-_ON_WALL = 1e-12
+_ALONG = 1e-12
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,21 @@ def _along_walls(
     Descent along a boundary would otherwise be bent off it by the second-order correction, and
     pressed back at once.
     """
-    walls = manifold.charts.domain.walls(local.coords, local.located.chart, _ON_WALL)
+    chart, domain = local.located.chart, manifold.charts.domain
+    walls = domain.walls(local.coords, chart, domain.on_wall)
     if not bool(walls.on.any()):
         return step
     across = (walls.normal @ first.unsqueeze(-1)).squeeze(-1).abs()
-    small = across <= _ON_WALL * first.norm(dim=-1, keepdim=True)
-    held = walls.normal * (walls.on & small).unsqueeze(-1)
-    return step - (torch.linalg.pinv(held) @ held @ step.unsqueeze(-1)).squeeze(-1)
+    along = walls.on & (across <= _ALONG * first.norm(dim=-1, keepdim=True))
+    held = walls.normal * along.unsqueeze(-1)
+    step = step - (torch.linalg.pinv(held) @ held @ step.unsqueeze(-1)).squeeze(-1)
+    row = along.any(-1).nonzero().squeeze(-1)
+    if not (domain.curved and len(row)):
+        return step
+    # Where a wall bends away, on to it: no farther than it could in a step of this length.
+    chart, end = chart[row], local.coords[row] + step[row]
+    ahead = held[row].sum(1) * step[row].norm(dim=-1, keepdim=True)
+    part = domain.exit(end, ahead, chart).unsqueeze(-1)
+    near = (part < 1) & (domain.depth(end, chart) > 0).unsqueeze(-1)
+    onto = domain.confine(end + part * ahead, chart) - local.coords[row]
+    return step.index_copy(0, row, torch.where(near, onto, step[row]))

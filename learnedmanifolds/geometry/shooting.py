@@ -109,9 +109,11 @@ def judged(
 ) -> Shots:
     """Geodesics and what they bound: those that end too far from their targets nothing."""
     # Where charts jump apart, an end within the tolerance of the manifold is all there is.
+    near = ARRIVED * length + manifold.tolerance
     exact = rest <= accurate(length, target)
-    near = rest <= ARRIVED * length + manifold.tolerance
-    bound = torch.where(exact, length, torch.where(near, length + rest, torch.inf))
+    bound = torch.where(exact, length, torch.where(rest <= near, length + rest, torch.inf))
+    # An end that the target is straight above is on another sheet of the manifold.
+    bound = torch.where(gap <= near, bound, torch.inf)
     return Shots(vector, length, gap, bound)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pymanopt
 import torch
 
-from learnedmanifolds.geometry.local import SingularJacobianError
+from learnedmanifolds.geometry.local import LocalGeometry, SingularJacobianError
 from learnedmanifolds.inverse.history import History
 from learnedmanifolds.manifolds.point import AtlasPoint
 from learnedmanifolds.operators.domain import OutsideDomainError
@@ -64,17 +64,19 @@ FAILURES: tuple[type[Exception], ...] = (
 
 
 class _Cache:
-    """The last few values of a function, by identity of the point."""
+    """The last few values of a function, by the place of the point, whose entries may change."""
 
     def __init__(self) -> None:
-        self._entries: deque[tuple[AtlasPoint, Any]] = deque(maxlen=_CACHE_SIZE)
+        self._entries: deque[tuple[LocalGeometry, Any]] = deque(maxlen=_CACHE_SIZE)
 
     def get(self, point: AtlasPoint, compute: Callable[[AtlasPoint], Any]) -> Any:
+        place = point.local
+        assert place is not None
         for known, value in self._entries:
-            if known is point:
+            if known is place:
                 return value
         value = compute(point)
-        self._entries.append((point, value))
+        self._entries.append((place, value))
         return value
 
 
@@ -121,7 +123,9 @@ class Recorder:
         self._cost_of = problem.cost
         euclidean_gradient = problem.euclidean_gradient
         # The problem's Riemannian Hessian needs the Euclidean gradient of its point every time.
-        self.problem._euclidean_gradient = lambda x: self._euclidean.get(x, euclidean_gradient)
+        self.problem._euclidean_gradient = lambda x: self._euclidean.get(
+            self.placed(x), euclidean_gradient
+        )
         self._gradient_of = self.problem.riemannian_gradient
         self._hessian_of = self.problem.riemannian_hessian
         self.problem._cost = self._cost
@@ -159,12 +163,19 @@ class Recorder:
             return self._iterate[0]
         return None if self.best is None else self.best[1]
 
+    def placed(self, point: np.ndarray) -> AtlasPoint:
+        """The point, located anew where its entries were changed in place."""
+        if isinstance(point, AtlasPoint) and point.local is not None:
+            return point
+        return self.problem.manifold.locate(point)
+
     def finish(self, point: AtlasPoint) -> History:
         """The history that ends at the result of the run, its gradient norm included.
 
         Where cost or gradient are not finite there, it ends at the last iterate instead, if there
         is one. The evaluations that this takes are not counted.
         """
+        point = self.placed(point)
         entries = self._by_gradient or self._by_cost
         counts = self.n_cost, self.n_gradient, self.n_hessian
         self._stopping, self._last_n_cost = None, self.n_cost
@@ -210,7 +221,8 @@ class Recorder:
             return np.nan, np.nan  # A failed run: its status says so.
 
     def _cost(self, point: AtlasPoint) -> float:
-        if self._iterate is not None and self._iterate[0] is point:
+        point = self.placed(point)
+        if self._iterate is not None and self._iterate[0].local is point.local:
             return self._iterate[1]
         return float(self._costs.get(point, self._evaluate))
 
@@ -223,13 +235,14 @@ class Recorder:
         value = float(self._cost_of(point))
         value = np.inf if np.isnan(value) else value
         if np.isfinite(value) and (self.best is None or value < self.best[0]):
-            self.best = value, point
+            self.best = value, point.copy_with_place()
             if self._iterate is None:
                 self._by_cost.append(self._entry(point, value, np.nan))
         return value
 
     def _gradient(self, point: AtlasPoint) -> np.ndarray:
-        if self._iterate is not None and self._iterate[0] is point:
+        point = self.placed(point)
+        if self._iterate is not None and self._iterate[0].local is point.local:
             return self._iterate[2]
         cost = self._cost(point)
         if not (self._announced or np.isfinite(cost)):
@@ -254,6 +267,7 @@ class Recorder:
         first = self._norms[1] if self._trace else norm
         self._norms = norm, first, step
         self._trace.append(cost)
+        point = self.placed(point).copy_with_place()
         self._iterate, self._last_n_cost = (point, cost, gradient), self.n_cost
         self.last_good = point
         self._by_gradient.append(self._entry(point, cost, norm))

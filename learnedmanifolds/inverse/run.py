@@ -113,7 +113,7 @@ def run(
     with numpy_seed(int(rng.integers(2**32))):
         end = _through_charts(recorder, optimizer, initial)
     seconds = recorder.seconds
-    point = start if end.point is None else end.point
+    point = start if end.point is None else recorder.placed(end.point)
     history = recorder.finish(point)
     cost, gradient_norm = float(history.cost[-1]), float(history.gradient_norm[-1])
     status = end.status

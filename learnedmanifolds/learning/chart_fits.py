@@ -28,6 +28,8 @@ from learnedmanifolds.learning.region import Region
 _TOO_MUCH, _SPLITS = 1.5, 6
 _AGREEMENTS = 6
 _CODES = 512
+# Numbers in the points that tell what charts leave.
+_NUMBERS = 2**23
 # Points of a chart that are farther from it than so many times what nine of ten are are left out.
 _OUTLYING, _USUAL = 6.0, 0.9
 
@@ -144,22 +146,23 @@ class ChartFits:
         """
         found = []
         for fit, index, *_ in self._made:
-            weights = principal.restore(fit.weights)
-            if principal.basis is not None:
-                rest = x[index] - principal.mean - principal.restore(self.x[index])
-                weights = weights + fit.regress(rest)
+            if principal.basis is None:
+                found.append(fit.weights)
+                continue
+            own = fit.weights - fit.regress(self.x[index])
+            weights = principal.restore(own) + fit.regress(x[index] - principal.mean)
             weights[0] += principal.mean / TREND
             found.append(weights)
         return found
 
     def left(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
-        """Distances (N,) of points (N, n) from the charts in the cores of whose cells they are."""
-        return torch.cat(
-            [
-                (x[index] - fit.features() @ own).norm(dim=1)[core]
-                for (fit, index, core, _), own in zip(self._made, weights, strict=True)
-            ]
-        )
+        """Distances of some of points (N, n) from the charts in the cores of whose cells they are."""
+        gaps = []
+        for (fit, index, core, _), own in zip(self._made, weights, strict=True):
+            some = core.nonzero().squeeze(1)
+            some = some[:: max(1, len(x) * x.shape[1] // _NUMBERS)]
+            gaps.append((x[index[some]] - fit.features()[some] @ own).norm(dim=1))
+        return torch.cat(gaps)
 
     def stacked(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
         """Arguments of `KernelCharts` for given weights of the charts."""

@@ -9,7 +9,8 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-_FEW, _MOST, _ROWS = 64, 256, 4096
+# Features, or components of more of them; rows that tell these, and power iterations.
+_MOST, _ROWS, _ITERATIONS = 64, 4096, 2
 
 
 class Principal(NamedTuple):
@@ -27,17 +28,23 @@ class Principal(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor, seed: int) -> Self:
-        """Of points (N, n): 256 components of more than 64 features, by a random part of many points."""
-        if x.shape[1] <= _FEW:
+        """Of points (N, n): 64 components of more features, by a random part of many points."""
+        if x.shape[1] <= _MOST:
             return cls(torch.zeros_like(x[0]), None)
         rows = x
         if len(x) > _ROWS:
             source = torch.Generator().manual_seed(seed)
             rows = x[torch.randperm(len(x), generator=source)[:_ROWS]]
         count = min(_MOST, *rows.shape)
-        model = PCA(count, random_state=np.random.RandomState(seed)).fit(rows.numpy())
-        basis = torch.from_numpy(model.components_).to(x).mT.contiguous()
-        return cls(torch.from_numpy(model.mean_).to(x), basis)
+        mean = rows.mean(0)
+        # What they leave is another part of the charts, so single precision will do for the basis.
+        model = PCA(
+            count,
+            svd_solver="randomized",
+            iterated_power=_ITERATIONS,
+            random_state=np.random.RandomState(seed),
+        ).fit((rows - mean).float().numpy())
+        return cls(mean, torch.from_numpy(model.components_).to(x).mT.contiguous())
 
     def coordinates(self, x: Tensor) -> Tensor:
         """Coordinates (N, q) of points (N, n)."""
@@ -45,4 +52,4 @@ class Principal(NamedTuple):
 
     def restore(self, y: Tensor) -> Tensor:
         """Differences (N, n) from the mean of coordinates (N, q)."""
-        return y.clone() if self.basis is None else y @ self.basis.mT
+        return y if self.basis is None else y @ self.basis.mT

@@ -14,7 +14,7 @@ DATA = Path(__file__).parents[1] / "data"
 RADII = np.geomspace(0.01, 100, 10)
 PER_AXIS = {1: 2001, 2: 101}
 # Directions, and points a radius whose dense minimum is polished.
-CASES = {"circle": (400, 6), "sphere": (400, 4), "torus": (200, 2), "bars": (8, 1)}
+CASES = {"circle": (400, 6), "sphere": (400, 4), "torus": (100, 2), "bars": (8, 1)}
 
 
 def load(name):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracles import angle_of, draw, random_flow, slope, sphere_exp, torus_distance
+from oracles import RingChart, angle_of, draw, random_flow, slope, sphere_exp, torus_distance
 from scipy.optimize import lsq_linear
 
 from learnedmanifolds import Atlas
@@ -261,3 +261,20 @@ def test_inward_bends_only_the_rows_that_leave():
     local = LocalGeometry(atlas, at, torch.zeros(3, dtype=torch.int64))
     expected = torch.tensor([[0.0, 1.0], [-2.0, 1.0], [2.0, 1.0]], dtype=torch.float64)
     assert torch.allclose(inward(atlas, local, vector), expected)
+
+
+def test_no_step_leads_over_the_hole_of_a_ring():
+    atlas = Atlas(RingChart(), tolerance=1e-6)
+    turn = draw(200, seed=11, low=-math.pi, high=math.pi)
+    radius = draw(200, seed=12, low=0.36, high=0.79)
+    start = radius.unsqueeze(1) * torch.stack([turn.cos(), turn.sin()], 1)
+    # Straight at the middle and to the other side: there is no way along the wall.
+    end = move(atlas, Located(torch.zeros(200, dtype=torch.int64), start), -2 * start)
+    at_hole = start * (atlas.charts.domain.inner / radius).unsqueeze(1)
+    assert torch.allclose(end.coords, at_hole, rtol=0, atol=1e-6)
+    # Past it they go on.
+    aside = torch.stack([-start[:, 1], start[:, 0]], 1)
+    reach = (0.8**2 - radius.square()).sqrt() / radius
+    step = 0.99 * reach.unsqueeze(1) * aside
+    end = move(atlas, Located(torch.zeros(200, dtype=torch.int64), start), step)
+    assert torch.allclose(end.coords, start + step, rtol=0, atol=1e-14)

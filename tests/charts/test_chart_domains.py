@@ -3,7 +3,7 @@
 import pytest
 import torch
 from kernel_examples import disc_charts
-from oracles import draw
+from oracles import Annulus, draw
 
 from learnedmanifolds.charts.domain import Box
 
@@ -89,3 +89,15 @@ def test_gradients_pass_where_the_domain_is_not_left(domain):
     t = (0.2 * draw(10, 2, low=-1, high=1)).requires_grad_()
     (slope,) = torch.autograd.grad(domain.confine(t, 0).sum(), t)
     assert torch.equal(slope, torch.ones_like(slope))
+
+
+@pytest.mark.parametrize("length", [1.2, 300.0])
+def test_steps_leave_through_a_hole_though_they_end_beyond_it(length):
+    domain = Annulus()
+    start = torch.tensor([[-0.6, 0.0], [-0.6, 0.0], [-0.3, 0.35]], dtype=torch.float64)
+    # Into the hole; past it; along the ring.
+    step = torch.tensor([[length, 0.0], [0.0, 0.1], [0.6, 0.1]], dtype=torch.float64)
+    assert domain.leaves(start, step, 0).tolist() == [True, False, False]
+    part = domain.exit(start, step, 0)
+    assert float(part[0]) * length == pytest.approx(0.6 - domain.inner, abs=1e-10)
+    assert part[1:].tolist() == [1, 1]

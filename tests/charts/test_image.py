@@ -48,6 +48,17 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_no_images_have_no_coordinates(name):
+    charts = CASES[name]
+    k, d, n = charts.n_charts, charts.dim, charts.n_ambient
+    none = torch.zeros(0, n, dtype=torch.float64)
+    assert charts.encode(none).shape == (k, 0, d)
+    assert charts.encode(none, 0).shape == (0, d)
+    assert charts.decode(torch.zeros(k, 0, d).double()).shape == (k, 0, n)
+    assert Atlas(charts, tolerance=1.0).project(none.view(0, *charts.ambient_shape)).numel() == 0
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_encoder_is_a_left_inverse_of_every_chart(name):
     charts = CASES[name]
     coords = box(charts.n_charts, 20, charts.dim)

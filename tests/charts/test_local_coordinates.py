@@ -142,9 +142,9 @@ def test_sheets_of_a_roll_do_not_share_a_box():
 @pytest.mark.parametrize(
     ("psi", "dim"),
     [
-        (np.random.default_rng(0).standard_normal((200, 3)), 2),
-        (circle(200), 2),
-        (sphere(200), 1),
+        (np.random.default_rng(0).standard_normal((100, 3)), 2),
+        (circle(100), 2),
+        (sphere(100), 1),
     ],
     ids=["a ball is no surface", "a circle is no surface", "a sphere is no curve"],
 )

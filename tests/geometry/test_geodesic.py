@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from oracles import draw, random_flow, sphere_exp
+from oracles import RingChart, draw, random_flow, sphere_exp
 
 from learnedmanifolds import Atlas
 from learnedmanifolds.charts import (
@@ -14,7 +14,7 @@ from learnedmanifolds.charts import (
     SphereCharts,
     TorusCharts,
 )
-from learnedmanifolds.geometry import Located
+from learnedmanifolds.geometry import Located, geodesic
 from learnedmanifolds.geometry.geodesic import flow
 from learnedmanifolds.geometry.metric import BoundaryError, InducedMetric
 
@@ -234,3 +234,27 @@ def test_bad_input(vector, message):
         metric.exp(point, vector.double())
     with pytest.raises(ValueError, match="vectors must have shape"):
         metric.parallel_transport(torch.zeros(2, 3), point, torch.zeros(2, 3).double())
+
+
+def test_geodesics_end_at_the_hole_of_a_ring():
+    atlas = Atlas(RingChart(), tolerance=1e-6)
+    metric = InducedMetric(atlas)
+    turn = draw(50, 1, seed=1, low=-math.pi, high=math.pi)
+    along, aside = (torch.cat([t.cos(), t.sin()], 1) for t in (turn, turn + math.pi / 2))
+    point = Located(torch.zeros(50, dtype=torch.int64), 0.67 * along + 0.2 * aside)
+    # Straight on they would be in the ring again, beyond the hole.
+    end = metric.exp(point, -1.4 * along, stop=True)
+    wall = (0.35**2 - 0.2**2) ** 0.5 * along + 0.2 * aside
+    assert torch.allclose(end.coords, wall, rtol=0, atol=1e-8)
+    with pytest.raises(BoundaryError, match="50 of 50"):
+        metric.exp(point, -1.4 * along)
+    reached = metric.exp(point, -0.2 * along).coords
+    assert torch.allclose(reached, 0.47 * along + 0.2 * aside, rtol=0, atol=1e-12)
+
+
+def test_geodesics_that_never_end_are_no_boundary(monkeypatch):
+    atlas, metric, point, v = start(SphereCharts(1.0), 3, 1.0)
+    monkeypatch.setattr(geodesic, "_MAX_STEPS", 60)
+    v[1:] *= 1e4
+    with pytest.raises(RuntimeError, match="2 of 3 geodesics are too long: after 60 steps"):
+        metric.exp(point, v, stop=True)

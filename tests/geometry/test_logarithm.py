@@ -13,6 +13,7 @@ from learnedmanifolds.charts import CircleCharts, SphereCharts, TorusCharts
 from learnedmanifolds.charts.analytic import AnalyticCharts
 from learnedmanifolds.geometry import Located, geodesic
 from learnedmanifolds.geometry.metric import BoundaryError, InducedMetric
+from learnedmanifolds.geometry.shooting import shoot
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -139,3 +140,15 @@ def test_charts_that_jump_apart_do_not_hold_up_a_distance(monkeypatch):
     assert float(metric.dist(p, q)) == pytest.approx(2.602, abs=1e-3)
     # Usual pairs as far apart take 40; before ways that cannot win were left, 790.
     assert len(steps) < 350
+
+
+def test_a_geodesic_below_its_target_does_not_arrive():
+    # On the lower of two squares, the nearest point to a target on the upper one is straight below it.
+    atlas = Atlas(TwoSquares(), tolerance=1e-6)
+    start, below = torch.tensor([[-0.5, 0.2]]).double(), torch.tensor([[0.4, 0.1]]).double()
+    x, y = atlas.decode(start, 0), atlas.decode(below, 0)
+    located = Located(torch.tensor([0]), start)
+    length = (y - x).norm(dim=-1)
+    shots = shoot(atlas, located, y - x, length, atlas.decode(below, 1), None)
+    assert torch.allclose(shots.gap, torch.tensor([5.0]).double()) and bool(shots.bound.isinf())
+    assert torch.allclose(shoot(atlas, located, y - x, length, y, None).bound, length)

@@ -171,6 +171,28 @@ def test_recorder_computes_a_point_once_and_leaves_the_problem_alone():
     assert before["manifold"] is problem.manifold
 
 
+def test_recorder_sees_a_point_whose_entries_changed_and_copies_of_one_as_the_same():
+    manifold = PymanoptManifold(SPHERE, seed=0)
+    problem = DOWN.to_pymanopt(manifold)
+    recorder = Recorder(problem)
+    point, other = manifold.random_point(), manifold.random_point()
+    recorder.problem.riemannian_gradient(point)
+    kept = np.array(point)
+    recorder.problem.riemannian_gradient(point.copy_with_place())
+    assert (recorder.n_cost, recorder.n_gradient) == (1, 1)
+    point[:] = other
+    assert recorder.problem.cost(point) == pytest.approx(problem.cost(other), rel=1e-12)
+    np.testing.assert_allclose(
+        recorder.problem.riemannian_gradient(point), problem.riemannian_gradient(other), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        recorder.problem.riemannian_hessian(point, np.ones(3)),
+        problem.riemannian_hessian(other, np.ones(3)),
+        atol=1e-12,
+    )
+    np.testing.assert_array_equal(recorder.finish(point).points[0], kept)
+
+
 def test_seed_fixes_starts_and_results():
     first = solve(DOWN, SPHERE, "conjugate-gradient", n_starts=2, seed=7)
     again = solve(DOWN, PymanoptManifold(SPHERE, seed=99), "conjugate-gradient", 2, 7)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from kernel_atlases import kernel_atlas
 from torch import nn
 
 import learnedmanifolds as lm
@@ -107,6 +108,7 @@ SPACES = {
     "sphere": once(lambda: analytic(SphereCharts())),
     "torus": once(lambda: analytic(TorusCharts())),
     "learned": once(lambda: GeomstatsManifold(lm.load(SPHERE))),
+    "kernel": once(lambda: GeomstatsManifold(kernel_atlas("sphere"))),
     "immersed sphere": once(lambda: immersed(lm.latent.Sphere(2), 5)),
     "immersed rotations": once(lambda: immersed(lm.latent.Rotations(), 12)),
 }
@@ -114,6 +116,7 @@ CHARTS = {
     "sphere": once(lambda: GeomstatsChart(Atlas(SphereCharts(), tolerance=1e-6))),
     "torus": once(lambda: GeomstatsChart(Atlas(TorusCharts(), tolerance=1e-6), 2)),
     "learned": once(lambda: GeomstatsChart(lm.load(SPHERE), 1)),
+    "kernel": once(lambda: GeomstatsChart(kernel_atlas("sphere"), 1)),
 }
 
 # Tests that cannot hold, by space or for all, and why.

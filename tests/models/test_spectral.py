@@ -65,7 +65,7 @@ def test_both_angles_of_a_torus_are_found(seed):
 
 def test_orientations_are_found_in_pictures():
     solid = Solid(12)
-    r = solid.sample_rotations(4000, seed=0)
+    r = solid.sample_rotations(3000, seed=0)
     z = spectral_points(solid.render(r), Rotations())
     assert (z @ z.mT - torch.eye(3)).abs().max() < 1e-5
     assert (torch.linalg.det(z) > 0).all()

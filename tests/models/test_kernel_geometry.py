@@ -1,0 +1,182 @@
+"""What kernel atlases are for: solves, slopes, geodesics, distances, curvature, against closed forms."""
+
+import math
+
+import numpy as np
+import pymanopt
+import pytest
+import torch
+from kernel_atlases import NOISE, kernel_atlas
+from oracles import draw, unit
+
+import learnedmanifolds as lm
+from learnedmanifolds.charts import TorusCharts
+from learnedmanifolds.geometry import InducedMetric, Located
+from learnedmanifolds.geometry.geodesic import flow
+from learnedmanifolds.inverse.solve_batch import BATCH_OPTIMIZERS
+
+CLOSED = ("two_circles", "loop", "sphere", "torus")
+TARGETS = {
+    "two_circles": [0.0, 0.3],
+    "sphere": [0.5, 0.0, -2.0],
+    "torus": [-5.0, 1.0, 0.5],
+}
+OPTIMIZERS = (
+    "steepest-descent",
+    "conjugate-gradient",
+    "trust-regions",
+    "levenberg-marquardt",
+    "lbfgs",
+)
+
+
+def values(atlas, at):
+    return atlas.decode(at.coords, at.chart)
+
+
+def tangents(atlas, at, length, seed):
+    """Random tangent vectors (N, n) of a length."""
+    local = atlas.geometry(at.coords, at.chart)
+    return length * unit(local.project(draw(*local.point.shape, seed=seed)))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", TARGETS)
+def test_all_runs_from_random_starts_end_at_the_nearest_point_of_the_starts_component(
+    name, optimizer
+):
+    toy, target = lm.datasets.toy(name), torch.tensor([TARGETS[name]], dtype=torch.float64)
+    problem = lm.InverseProblem(lm.operators.Identity(), target[0])
+    solution = lm.solve(problem, kernel_atlas(name), optimizer, n_starts=2, seed=2, n_screen=0)
+    for run in solution.runs:
+        nearest = toy.nearest(target)
+        if name == "two_circles":
+            component = 2 * toy.component(run.history.points[:1]) - 1
+            center = torch.tensor([[1.5 * component, 0.0]], dtype=torch.float64)
+            nearest = center + unit(target - center)
+        assert run.converged
+        assert np.linalg.norm(run.point - nearest[0].numpy()) < 2 * NOISE
+        assert float(toy.distance(run.history.points).max()) < 2 * NOISE
+
+
+def test_descent_follows_the_bent_border_of_a_hole():
+    atlas = kernel_atlas("ring")
+    manifold = lm.PymanoptManifold(atlas)
+    angle = torch.linspace(0, 6, 12, dtype=torch.float64)
+    inward = -torch.stack([angle.cos(), angle.sin()], 1)
+    aside = torch.stack([-angle.sin(), angle.cos()], 1)
+    for x, pull in zip(atlas.project(-0.3 * inward), inward + 0.5 * aside, strict=True):
+        # Of a descent into the hole what its border, which bends away from every tangent, leaves.
+        point = manifold.locate(x.numpy())
+        slope = manifold.euclidean_to_riemannian_gradient(point, -pull.numpy())
+        end = manifold.retraction(point, -0.2 * slope)
+        depth = atlas.charts.domain.depth(torch.tensor(end.coords)[None], end.chart)
+        assert 0.05 < np.linalg.norm(end - point) < 0.15
+        assert float(depth) < 1e-9
+
+
+@pytest.mark.parametrize("optimizer", BATCH_OPTIMIZERS)
+def test_a_batch_of_problems_ends_where_single_runs_do(optimizer):
+    atlas = kernel_atlas("torus")
+    problems = [lm.InverseProblem(lm.operators.Identity(), y) for y in 3 * draw(5, 3, seed=3)]
+    starts = atlas.sample(5, seed=5).unsqueeze(1)
+    batch = lm.solve_batch(problems, atlas, optimizer, initial_points=starts)
+    for i, (problem, start) in enumerate(zip(problems, starts, strict=True)):
+        single = lm.solve(problem, atlas, optimizer, initial_points=start)
+        np.testing.assert_allclose(batch.points[i], single.point, atol=1e-6)
+        assert batch.chart[i] == single.chart
+        assert batch.status[i] is single.status
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_taylor_errors_have_slopes_two_and_three(name):
+    manifold = lm.PymanoptManifold(kernel_atlas(name), seed=0)
+
+    @pymanopt.function.pytorch(manifold)
+    def cost(point):
+        return (1.3 * point + 0.4).sin().sum() + point.prod()
+
+    problem = pymanopt.Problem(manifold, cost)
+    gradient, hessian = (
+        check(problem, n_points=5, seed=1) for check in (lm.check_gradient, lm.check_hessian)
+    )
+    assert gradient, gradient
+    assert hessian, hessian
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_long_geodesics_of_closed_manifolds_meet_no_boundary(name):
+    toy, atlas = lm.datasets.toy(name), kernel_atlas(name)
+    start = atlas.sample_coords(30, seed=1)
+    length = torch.linspace(2, 10, 30, dtype=torch.float64).unsqueeze(1)
+    vector = tangents(atlas, start, length, seed=2)
+    local = atlas.geometry(start.coords, start.chart)
+    velocity = local.coordinates(vector).unsqueeze(1)
+    end = flow(atlas, start, velocity, torch.ones_like(velocity[:, :, 0]))
+    assert bool((end.time == 1).all())
+    there = atlas.geometry(end.coords, end.chart)
+    speed = there.vector(end.carried[:, 0]).norm(dim=1)
+    assert torch.allclose(speed, length.squeeze(1), rtol=1e-6, atol=0)
+    assert float(toy.distance(there.point).max()) < NOISE
+
+
+def test_geodesics_go_round_circles_and_come_back():
+    atlas = kernel_atlas("two_circles")
+    start = atlas.sample_coords(20, seed=3)
+    end = InducedMetric(atlas).exp(start, tangents(atlas, start, 2 * math.pi, seed=4))
+    gap = (values(atlas, end) - values(atlas, start)).norm(dim=1)
+    assert float(gap.max()) < 2 * NOISE
+
+
+def test_distances_along_a_bent_curve_are_those_of_arcs():
+    # Its radius of curvature is as little as 0.15, its length 16.
+    atlas, toy = kernel_atlas("loop"), lm.datasets.toy("loop")
+    a, b = (atlas.sample_coords(60, seed=s) for s in (5, 6))
+    even = toy.grid(40_001, torch.float64)
+    place = [torch.cdist(values(atlas, p), even).argmin(1) for p in (a, b)]
+    arc = (place[0] - place[1]).abs().double() * toy.volume / 40_000
+    arc = torch.minimum(arc, toy.volume - arc)
+    found = InducedMetric(atlas).logarithm(a, b)
+    assert torch.allclose(found.distance, arc, rtol=0.01, atol=NOISE)
+    assert bool(found.vector.isfinite().all())
+    assert float(found.miss.max()) < NOISE
+
+
+def test_distances_on_the_torus_are_those_of_analytic_charts():
+    atlas, toy = kernel_atlas("torus"), lm.datasets.toy("torus")
+    exact = lm.Atlas(TorusCharts(3.0, 1.0), tolerance=1e-6)
+    a, b = (atlas.sample_coords(6, seed=s) for s in (7, 8))
+    there = [exact.nearest(toy.nearest(values(atlas, p))) for p in (a, b)]
+    found, truth = InducedMetric(atlas).dist(a, b), InducedMetric(exact).dist(*there)
+    assert torch.allclose(found, truth, rtol=0.02, atol=0)
+
+
+def test_curvature_and_area_of_the_sphere_and_gauss_and_bonnet():
+    metric = InducedMetric(kernel_atlas("sphere"))
+    curvature = metric.curvature(metric.uniform(1000, 0)).scalar / 2
+    assert float((curvature - 1).abs().median()) < 0.1
+    area = metric.volume(4096)
+    assert area == pytest.approx(4 * math.pi, rel=0.01)
+    # The integral of curvature is 2 pi times the Euler characteristic.
+    assert float(curvature.mean()) * area == pytest.approx(4 * math.pi, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ("two_circles", "sphere"))
+def test_points_and_distances_hardly_change_where_a_chart_takes_over(name):
+    atlas = kernel_atlas(name)
+    domain, metric = atlas.charts.domain, InducedMetric(atlas)
+    chart = torch.arange(200) % atlas.n_charts
+    box = draw(200, atlas.dim, seed=9, low=-1, high=1)
+    box = box / box.abs().amax(1, keepdim=True)
+    out = domain.depth(box, chart) < 0
+    border = Located(chart[out], domain.confine(box[out], chart[out]))
+    entered, other = atlas.enter(values(atlas, border), border.chart)
+    assert bool(entered.all())
+    jump = (values(atlas, border) - values(atlas, other)).norm(dim=1)
+    assert float(jump.max()) < NOISE
+    near = [Located(p.chart[:8], p.coords[:8]) for p in (border, other)]
+    at = atlas.sample_coords(len(near[0].chart), seed=10)
+    first, second = (metric.dist(at, end) for end in near)
+    same = first.isfinite()
+    assert torch.equal(same, second.isfinite())
+    assert torch.allclose(first[same], second[same], rtol=0, atol=NOISE)
