@@ -1,4 +1,4 @@
-"""`KernelAtlas()` without arguments: toys, pictures that turn, objects of COIL-20, bars, cells, size.
+"""`KernelAtlas()` without arguments: toys, pictures, objects of COIL-20, bars, a bunny, cells, size.
 
 python benchmarks/kernel_atlas.py [PART ...] [--seeds 5]
 
@@ -11,10 +11,16 @@ the root mean square distance of the training data to their mean, beside the nea
 - agreement: what changes where a point at the border of a chart passes to another chart: the point, the
   angle of the tangent space, its distance and logarithm from another point.
 - turned: ten MNIST digits, each at 1,000 random angles, 200 others held out.
-- coil: each object, every fourth view held out, beside the midpoint of the two true neighbours.
+- moved: MNIST digits, each moved in both directions by up to 4 pixels: 2,500 pictures, 300 held out.
+- coil: each object, every fourth view held out, beside the midpoint of the two true neighbours; then
+  all objects at once.
 - bars: bars of 32, 64, 128 pixels a side, 2,000 pictures, decibels at 200 unseen ones.
 - surface: a curved surface in R^300 with noise, at offset 1,000.
-- cells: the angle along the learned circle of the cell cycle against the measured one.
+- bunny: Gromov-Wasserstein distance (x 1000, distances over the largest) of 500 samples from 500
+  points held out, as in manifold_table.py, beside its floor, that of 500 others.
+- cells: the angle along the learned circle of the cell cycle against the measured one, for cells held
+  out, and beside it the angle of the first two principal components.
+- noisy: circles with noise from a tenth of their radius to half of it.
 - size: seconds for up to a million points of a sphere.
 """
 
@@ -32,13 +38,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from scipy.io import loadmat
-from scipy.ndimage import rotate
+from scipy.ndimage import rotate, shift
 from scipy.stats import norm, rankdata
 from torch import Tensor
 
 import learnedmanifolds as lm
 from learnedmanifolds.geometry import InducedMetric, Located
 from learnedmanifolds.geometry.geodesic import flow
+from learnedmanifolds.geometry.graph import SampleGraph
 from learnedmanifolds.metrics import betti_numbers
 
 # With the Betti numbers.
@@ -189,6 +196,21 @@ def turned(folder: Path) -> None:
     CONSOLE.print(table)
 
 
+def moved(folder: Path) -> None:
+    digits = np.load(folder / "mnist.npz")["x_train"].reshape(-1, 28, 28)
+    rng = np.random.default_rng(0)
+    table = Table("digit", "d", "charts", "seconds", "error", "nearest", "ratio", "healthy")
+    for i in rng.choice(len(digits), 5, replace=False):
+        digit = np.pad(digits[i] / 255.0, 4)
+        x = np.stack([shift(digit, by, order=1) for by in rng.uniform(-4, 4, (2800, 2))])
+        train, test = torch.from_numpy(x).float().split([2500, 300])
+        model, seconds = fit(train)
+        own, near = errors(model, train, test)
+        row = [i, model.dim_, model.n_charts_, f"{seconds:.1f}", f"{own:.4f}", f"{near:.4f}"]
+        table.add_row(*map(str, row), f"{own / near:.2f}", str(model.quality_.healthy))
+    CONSOLE.print(table)
+
+
 def coil(folder: Path) -> None:
     file = loadmat(folder / "COIL20.mat")
     x, label = torch.from_numpy(file["X"].astype(float)), file["Y"].ravel()
@@ -213,6 +235,18 @@ def coil(folder: Path) -> None:
             f"COIL-20, {options}: error over the midpoint's {show(to_middle, 2)}, over the nearest "
             f"view's {show(to_near, 2)}; {refused} of 20 refused"
         )
+    held = out.repeat(20)
+    model, seconds = fit(x[~held], dim=1)
+    chart = model.atlas_.locate(x[~held]).chart
+    objects = [np.unique(label[~held.numpy()][chart == k]) for k in range(model.n_charts_)]
+    mixed = sum(len(own) > 1 for own in objects)
+    own, near = errors(model, x[~held], x[held])
+    CONSOLE.print(
+        f"COIL-20, all objects: {int(SampleGraph(model.atlas_).components.max()) + 1} components of "
+        f"{model.n_charts_} charts, {mixed} of them with views of several objects; "
+        f"{int(model.left_out_.sum())} views left out; error over the nearest view's {own / near:.2f}, "
+        f"{seconds:.1f} s, healthy: {model.quality_.healthy}"
+    )
 
 
 def bars(seeds: range) -> None:
@@ -242,26 +276,91 @@ def surface(seeds: range) -> None:
         CONSOLE.print(f"surface in R^300: {row}, error {own:.4f}, nearest point {near:.4f}")
 
 
-def cells(folder: Path) -> None:
+def bunny(folder: Path, seeds: range) -> None:
+    points = lm.datasets.bunny(folder / "bunny_vertices.npy", scaled=True)
+    for size in (2000, len(points) - 1000):
+        found, floors, took = [], [], []
+        for seed in seeds:
+            x = points[torch.randperm(len(points), generator=torch.Generator().manual_seed(seed))]
+            real, other, train = x[:500], x[500:1000], x[1000 : 1000 + size]
+            model, seconds = fit(train)
+            for made, values in ((model.sample(500, seed=seed), found), (other, floors)):
+                distance = lm.metrics.gromov_wasserstein(
+                    real, made, normalize=True, floor=False, seed=seed
+                )
+                values.append(1000 * distance.value)
+            took.append(seconds)
+        CONSOLE.print(
+            f"bunny, {size:,} points: Gromov-Wasserstein x 1000 {show(found, 1)}, floor "
+            f"{show(floors, 1)}; d = {model.dim_}, {model.n_charts_} charts, {show(took, 1)} s, "
+            f"healthy: {model.quality_.healthy}"
+        )
+
+
+def cells(folder: Path, seeds: range) -> None:
     file = np.load(folder / "cell_cycle.npz")
     level = np.log2(1e6 * file["counts"] / file["molecules"][:, None] + 1)
     scores = norm.ppf((rankdata(level, axis=0) - 0.5) / len(level))
     centred = scores - scores.mean(0)
-    axes = np.linalg.svd(centred, full_matrices=False)[2][:2]
-    flat = centred @ axes.T
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:2].T
+    inputs = {"two principal components": centred @ axes, "all genes": centred}
     angle = file["angle"]
 
-    def resultant(found: np.ndarray) -> float:
+    def resultant(flat: np.ndarray, angle: np.ndarray) -> float:
+        found = np.arctan2(*flat.T[::-1])
         return max(abs(np.exp(1j * (sign * found - angle)).mean()) for sign in (1, -1))
 
-    CONSOLE.print(f"cells: two principal components {resultant(np.arctan2(*flat.T[::-1])):.3f}")
-    model, seconds = fit(torch.from_numpy(flat), dim=1)
-    near = model.atlas_.project(torch.from_numpy(flat)).numpy()
-    middle = near.mean(0)
-    CONSOLE.print(
-        f"cells: circle in them {resultant(np.arctan2(*(near - middle).T[::-1])):.3f}, "
-        f"{model.n_charts_} charts, {seconds:.1f} s"
-    )
+    CONSOLE.print(f"cells: two principal components {resultant(centred @ axes, angle):.3f}")
+    for name, x in inputs.items():
+        plane = axes if name == "all genes" else np.eye(2)
+
+        def angles(model: lm.KernelAtlas, x: np.ndarray, plane: np.ndarray = plane) -> np.ndarray:
+            middle = model.sample(2000, seed=0).double().numpy().mean(0)
+            near = model.atlas_.project(torch.from_numpy(x)).numpy()
+            return (near - middle) @ plane
+
+        model, seconds = fit(torch.from_numpy(x), dim=1)
+        found = resultant(angles(model, x), angle)
+        charts = f"{model.n_charts_} charts, {seconds:.1f} s, healthy: {model.quality_.healthy}"
+        learned, plain = [], []
+        for seed in seeds:
+            train, test = np.array_split(np.random.default_rng(seed).permutation(len(x)), 2)
+            part, _ = fit(torch.from_numpy(x[train]), dim=1)
+            learned.append(resultant(angles(part, x[test]), angle[test]))
+            plain.append(resultant(centred[test] @ axes, angle[test]))
+        better = np.subtract(learned, plain)
+        CONSOLE.print(
+            f"cells: circle in {name} {found:.3f}, {charts}; cells held out {show(learned, 3)}, "
+            f"principal components {show(plain, 3)}, better by {show(list(better), 3)}"
+        )
+
+
+def noisy(seeds: range) -> None:
+    columns = ("noise", "features", "points", "charts", "seconds", "error", "healthy", "told")
+    table = Table(*columns, title="circles of radius 1: distance of the true circle's points")
+    clean = lm.datasets.circle(500, noise=0.0, seed=1000).double()
+    for std in (0.1, 0.2, 0.3, 0.5):
+        for n_features in (2, 10):
+            for n in (500, 5000):
+                rows = []
+                for seed in seeds:
+                    source = torch.Generator().manual_seed(seed)
+                    x = torch.zeros(n, n_features, dtype=torch.float64)
+                    x[:, :2] = lm.datasets.circle(n, noise=0.0, seed=seed)
+                    x += std * torch.randn(x.shape, generator=source)
+                    with warnings.catch_warnings(record=True) as told:
+                        warnings.simplefilter("always")
+                        model, seconds = fit(x, dim=1)
+                    at = torch.nn.functional.pad(clean, (0, n_features - 2))
+                    off = float((model.atlas_.project(at) - at).norm(dim=1).mean())
+                    healthy = model.quality_.healthy
+                    rows.append((model.n_charts_, seconds, off, healthy, bool(told)))
+                count, took, error, healthy, said = map(list, zip(*rows, strict=True))
+                table.add_row(
+                    str(std), str(n_features), str(n), show(count, 0), show(took, 1),
+                    show(error, 3), f"{sum(healthy)}", f"{sum(said)}",
+                )  # fmt: skip
+    CONSOLE.print(table)
 
 
 def size() -> None:
@@ -280,7 +379,10 @@ def size() -> None:
 
 
 def main() -> None:
-    parts = ("toys", "geodesics", "agreement", "turned", "coil", "bars", "surface", "cells", "size")
+    parts = (
+        "toys", "geodesics", "agreement", "turned", "moved", "coil", "bars", "surface", "bunny", "cells",
+        "noisy", "size",
+    )  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=[], metavar="|".join(parts))
     parser.add_argument("--seeds", type=int, default=5)
@@ -294,10 +396,13 @@ def main() -> None:
         "geodesics": lambda: geodesics(seeds),
         "agreement": lambda: agreement(seeds),
         "turned": lambda: turned(args.data),
+        "moved": lambda: moved(args.data),
         "coil": lambda: coil(args.data),
         "bars": lambda: bars(seeds),
         "surface": lambda: surface(seeds),
-        "cells": lambda: cells(args.data),
+        "bunny": lambda: bunny(args.data, seeds),
+        "cells": lambda: cells(args.data, seeds),
+        "noisy": lambda: noisy(seeds),
         "size": size,
     }
     for part in args.parts or parts:

@@ -13,6 +13,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 def test_there_are_tutorials():
     assert {path.stem for path in NOTEBOOKS} >= {
         "atlas_in_ten_minutes",
+        "atlases_of_real_data",
         "compare_optimizers",
         "deblurring_on_the_manifold_of_bars",
         "electrical_impedance_tomography",

@@ -10,8 +10,9 @@ from scipy.sparse.csgraph import dijkstra
 
 from learnedmanifolds.learning.nodes import Nodes
 
-# How far cells reach into their neighbours, in units of their own radius, and at least in edges.
-_MARGIN, _EDGES = 0.15, 1.2
+# How far cells reach into their neighbours, in units of their own radius, and at least in edges: fits of
+# curves through few points need some beyond their ends.
+_MARGIN, _EDGES, _FEW_EDGES = 0.15, {1: 4.0}, 1.2
 # What is fitted beyond the cell, in units of what is shared.
 _FITTED = 1.5
 # Relative error of distances in its coordinates up to which a cell is a disc, and share of its nodes
@@ -187,7 +188,8 @@ class Cover:
         inner = members = core
         if len(core) < len(self._own):
             radius = self._paths[np.ix_(core, core)].max(0).min()
-            reach = max(_MARGIN * radius, _EDGES * float(np.median(self._graph.data)))
+            edge = float(np.median(self._graph.data))
+            reach = max(_MARGIN * radius, _EDGES.get(self.dim, _FEW_EDGES) * edge)
             away = self._paths[core].min(0)
             inner, members = np.flatnonzero(away <= reach), np.flatnonzero(away <= _FITTED * reach)
         paths = self._paths

@@ -13,7 +13,13 @@ from torch import Tensor
 from learnedmanifolds.charts.kernel_features import TREND
 from learnedmanifolds.learning.cells import Cell, Cover
 from learnedmanifolds.learning.codes import interpolate
-from learnedmanifolds.learning.kernel_fit import ENOUGH, EXACT, KernelFit, fit_chart
+from learnedmanifolds.learning.kernel_fit import (
+    ENOUGH,
+    EXACT,
+    KernelFit,
+    fit_chart,
+    interpolate_chart,
+)
 from learnedmanifolds.learning.nodes import Nodes
 from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.learning.region import Region
@@ -63,12 +69,12 @@ class ChartFits:
         inside = np.flatnonzero(np.isin(self._node, cell.members))
         index = torch.from_numpy(inside)
         own = self.x[index]
-        some = own[:: max(1, len(own) // ENOUGH)]
+        some = own[:: -(-len(own) // ENOUGH)]
         codes = interpolate(some, self._nodes.points[cell.members], cell.coords)
         core, inner = (
             torch.from_numpy(np.isin(self._node[inside], part)) for part in (cell.core, cell.inner)
         )
-        fit = fit_chart(codes, own)
+        fit = (interpolate_chart if self._nodes.exact else fit_chart)(codes, own)
         fit.project(own)
         gap = (own - fit.decode()).norm(dim=1)
         # Outliers, and points whose codes lead elsewhere, say nothing about where the chart is.
@@ -87,6 +93,11 @@ class ChartFits:
     def error(self) -> float:
         """The same of all charts, each by its share of the points."""
         return float(self.errors @ self.shares)
+
+    @property
+    def starved(self) -> set[int]:
+        """Identities of the cells that more bumps than a chart may have would fit better."""
+        return {id(c) for c, made in zip(self.cells, self._made, strict=True) if made.fit.starved}
 
     def agree(self, rounds: int) -> None:
         """Fit all charts some times more, where they overlap to the mean of what they say.
@@ -196,6 +207,7 @@ def fit_cover(
         errors = fits.errors
         usual = max(min(noise, float(errors.quantile(0.25))), EXACT)
         bad = {id(fits.cells[k]) for k in (errors > _TOO_MUCH**2 * usual).nonzero().flatten()}
+        bad |= fits.starved
         changed = False
         for cover in covers:
             for cell in [c for c in cover.cells if id(c) in bad]:

@@ -30,4 +30,9 @@ def interpolate(x: Tensor, nodes: np.ndarray, coords: np.ndarray) -> Tensor:
         along = (part.unsqueeze(1) - middle) @ around.mT @ axes / size.sqrt().unsqueeze(1)
         slope = torch.linalg.lstsq(own, known - mean).solution
         parts.append((mean + along @ slope).squeeze(1))
-    return torch.cat(parts).clamp(-_FARTHEST, _FARTHEST)
+    codes = torch.cat(parts)
+    # Points that are nodes have their coordinates.
+    nearest = torch.from_numpy(index[:, 0])
+    same = (places[nearest] == x).all(1)
+    codes[same] = marks[nearest[same]]
+    return codes.clamp(-_FARTHEST, _FARTHEST)

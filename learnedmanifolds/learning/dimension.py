@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +16,14 @@ from sklearn.neighbors import NearestNeighbors
 from learnedmanifolds._check import ArrayLike, as_tensor, integer
 from learnedmanifolds._convert import to_tensor
 from learnedmanifolds.learning.nodes import make_nodes
+from learnedmanifolds.learning.scales import (
+    CENTRES,
+    NEIGHBOURS,
+    Scale,
+    angles,
+    at_scales,
+    neighbours,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,18 +31,14 @@ if TYPE_CHECKING:
 _FEWEST = 10
 # Spread that is rounding, in units of the largest number.
 _ROUNDING = 1e-14
-# Neighbours at the scales that all points give; coarser scales have the last number in random parts.
-_NEIGHBOURS = (4, 8, 16, 32)
-# Centres of neighbourhoods: as many as distances at this cost allow, within bounds.
-_WORK, _CENTRES, _COARSE_CENTRES = 1e9, (500, 2500), 250
-_BLOCK = 4_000_000
-_PAIRINGS = 32
 # Noise is left behind where the dimension has a local minimum this part below that at the finest scale.
 _DROP, _LEVEL, _SLOWER = 0.1, 0.02, 0.5
 # Squares of the finest scales that spread by this factor are extrapolated to 0: up to dimension 7 or so.
 _SPREAD = 1.75
 # Changes from the finest scale to the next beyond which a dimension is not clear, and interval widths.
 _FALL, _RISE, _WIDE = 0.08, 0.3, 0.25
+# Of fewer points neighbourhoods are no small parts: no higher dimension than this is clear.
+FEW, _FEW_DIMENSIONS = 4 * NEIGHBOURS[-1], 3
 # Relative error of what is fitted to the finest scales: a straight line, or one value.
 _MODEL = 0.01
 # Estimates around single points differ by this factor, between such quantiles, if parts do.
@@ -148,7 +151,8 @@ def dimension(
     which it is seen is a curve with noise.
 
     There is no clear dimension where the estimate changes quickly at the finest scales and never
-    settles, where parts of the points differ much, or where its interval is wide.
+    settles, where parts of the points differ much, where its interval is wide, or where less than 128
+    points seem to have more than three: they may as well be of a curve that bends between them.
 
     Parameters
     ----------
@@ -242,85 +246,13 @@ def _of(x: np.ndarray, seed: int, per_point: bool) -> Dimension:
     order = rng.permutation(len(x))
     x = x[order]
     x = _without_noise(x, rng)
-    profile = _profile(x, rng)
+    profile = at_scales(x, rng)
     found = _read(profile, x, rng)
     if per_point:
         local = np.empty(len(x))
         local[order] = _around(x, profile, found.scale, rng)
         found = replace(found, per_point=local)
     return found
-
-
-class _Scale(NamedTuple):
-    """Neighbourhoods of one size: k neighbours among the last `part` of the points.
-
-    Their radii and mean squared cosines are arrays, one entry a centre; `variance` is that of the
-    points about their mean, the median of the neighbourhoods.
-    """
-
-    k: int
-    part: int
-    radius: np.ndarray
-    square: np.ndarray
-    variance: float
-
-    @property
-    def dim(self) -> float:
-        return float(1 / self.square.mean())
-
-    @property
-    def size(self) -> float:
-        return float(np.median(self.radius))
-
-
-def _profile(x: np.ndarray, rng: np.random.Generator) -> list[_Scale]:
-    """Scales of points in random order, increasing."""
-    count = min(len(x), int(np.clip(_WORK / x.size, *_CENTRES)))
-    sizes = [k for k in _NEIGHBOURS if k < len(x)]
-    scales = _angles(x, _neighbours(x, count, sizes[-1], len(x)), sizes, len(x), rng)
-    part = len(x) // 2
-    while part >= 2 * _NEIGHBOURS[-1]:
-        index = _neighbours(x, min(len(x), _COARSE_CENTRES), _NEIGHBOURS[-1], part)
-        scales += _angles(x, index, _NEIGHBOURS[-1:], part, rng)
-        part //= 2
-    return scales
-
-
-def _neighbours(x: np.ndarray, count: int, k: int, part: int) -> np.ndarray:
-    """Nearest k among the last `part` points of each of the first `count`, itself left out."""
-    start = len(x) - part
-    search = NearestNeighbors(n_neighbors=min(k + 1, part)).fit(x[start:])
-    index = search.kneighbors(x[:count], return_distance=False) + start
-    itself = index == np.arange(count)[:, None]
-    itself[~itself.any(1), -1] = True
-    return np.asarray(index[~itself].reshape(count, -1))
-
-
-def _angles(
-    x: np.ndarray, index: np.ndarray, sizes: Sequence[int], part: int, rng: np.random.Generator
-) -> list[_Scale]:
-    """Scales of the first so many neighbours, given by their indices."""
-    count, most = index.shape
-    pairings = [rng.permuted(np.tile(np.arange(k // 4 * 4), (_PAIRINGS, 1)), axis=1) for k in sizes]
-    radius, square, variance = np.zeros((3, len(sizes), count))
-    step = max(1, _BLOCK // (most * max(most, x.shape[1])))
-    for start in range(0, count, step):
-        here = slice(start, min(start + step, count))
-        y = x[index[here]] - x[here, None]
-        gram = y @ y.transpose(0, 2, 1)
-        length = np.einsum("mkk->mk", gram)
-        for j, k in enumerate(sizes):
-            radius[j, here] = np.sqrt(length[:, k - 1])
-            for pairing in pairings[j]:
-                a, b, c, d = pairing.reshape(4, -1)
-                first = length[:, a] + length[:, b] - 2 * gram[:, a, b]
-                second = length[:, c] + length[:, d] - 2 * gram[:, c, d]
-                product = gram[:, a, c] - gram[:, a, d] - gram[:, b, c] + gram[:, b, d]
-                cosine = product**2 / np.maximum(first * second, 1e-300)
-                square[j, here] += np.minimum(cosine, 1).mean(1) / _PAIRINGS
-                variance[j, here] += first.mean(1) / (2 * _PAIRINGS)
-    median = np.median(variance, 1)
-    return [_Scale(k, part, radius[j], square[j], float(median[j])) for j, k in enumerate(sizes)]
 
 
 def _without_noise(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -331,8 +263,8 @@ def _without_noise(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     if x.shape[1] < _MANY:
         return x
-    index = _neighbours(x, min(len(x), _CENTRES[0]), _NEIGHBOURS[0], len(x))
-    (finest,) = _angles(x, index, _NEIGHBOURS[:1], len(x), rng)
+    index = neighbours(x, min(len(x), CENTRES[0]), NEIGHBOURS[0], len(x))
+    (finest,) = angles(x, index, NEIGHBOURS[:1], len(x), rng)
     rows = x[:_ROWS] - x[:_ROWS].mean(0)
     values, axes = np.linalg.eigh(rows.T @ rows / len(rows))
     values, axes = values[::-1], axes[:, ::-1]
@@ -343,7 +275,7 @@ def _without_noise(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(x @ axes[:, :count])
 
 
-def _read(profile: list[_Scale], x: np.ndarray, rng: np.random.Generator) -> Dimension:
+def _read(profile: list[Scale], x: np.ndarray, rng: np.random.Generator) -> Dimension:
     dims = np.array([scale.dim for scale in profile])
     sizes = np.maximum.accumulate([scale.size for scale in profile])
     n_finest = sum(scale.part == len(x) for scale in profile)
@@ -383,6 +315,10 @@ def _read(profile: list[_Scale], x: np.ndarray, rng: np.random.Generator) -> Dim
             estimate = 1 + leaves / _LEAVES
             error = math.sqrt(leaves * (1 - leaves) / count) / _LEAVES
     interval = (estimate - _NORMAL * error, estimate + _NORMAL * error)
+    if not reason and value > _FEW_DIMENSIONS and len(x) < FEW:
+        reason = (
+            f"{len(x)} points are too few to tell dimensions above {_FEW_DIMENSIONS} from bends"
+        )
     if not reason and _NORMAL * error > max(0.5, _WIDE * estimate):
         reason = f"the interval {interval[0]:.3g} to {interval[1]:.3g} is wide"
     return Dimension(None if reason else value, estimate, interval, size, sizes, dims, reason)
@@ -398,11 +334,11 @@ def _settled(dims: np.ndarray) -> int:
     return min(found, key=lambda j: dims[j], default=0)
 
 
-def _resolved(scales: list[_Scale]) -> bool:
+def _resolved(scales: list[Scale]) -> bool:
     return len(scales) > 1 and scales[-1].size ** 2 >= _SPREAD * scales[0].size ** 2
 
 
-def _zero(scales: list[_Scale], rng: np.random.Generator) -> tuple[float, float]:
+def _zero(scales: list[Scale], rng: np.random.Generator) -> tuple[float, float]:
     """The estimate and its standard deviation: extrapolated to scale 0, or the weighted mean."""
     square = np.stack([scale.square for scale in scales])
     count = square.shape[1]
@@ -425,12 +361,12 @@ def _leaves(x: np.ndarray) -> tuple[float, float]:
 
 
 def _around(
-    x: np.ndarray, profile: list[_Scale], size: float, rng: np.random.Generator
+    x: np.ndarray, profile: list[Scale], size: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Estimates around all points at a scale, each of the neighbourhoods of its neighbours."""
-    scale = min(profile[len(_NEIGHBOURS) - 1 :] or profile[-1:], key=lambda s: abs(s.size - size))
-    index = _neighbours(x, len(x), scale.k, scale.part)
-    (around,) = _angles(x, index, (scale.k,), scale.part, rng)
+    scale = min(profile[len(NEIGHBOURS) - 1 :] or profile[-1:], key=lambda s: abs(s.size - size))
+    index = neighbours(x, len(x), scale.k, scale.part)
+    (around,) = angles(x, index, (scale.k,), scale.part, rng)
     square = around.square
     return np.asarray(1 / (square[index].mean(1) / 2 + square / 2))
 

@@ -16,6 +16,8 @@ BUMPS = {1: 40, 2: 100, 3: 200}
 ENOUGH = 1000
 # Their widths that are tried, in units of the largest distance of a code from the nearest centre.
 WIDTHS = {1: (5.5, 2.7, 1.5), 2: (5.0, 3.3, 2.0), 3: (4.0, 2.8, 2.0)}
+# Those of bumps at all of few points.
+_THROUGH = (1.5, 1.0, 0.7)
 # A narrower width must lower the error to this part.
 _BETTER = 0.95
 # Of so few points codes may stay where they are.
@@ -26,7 +28,7 @@ EXACT = 1e-8
 """Mean squared distance, of data of unit scale, below which fits are good enough."""
 # Ridges that are tried, as powers of ten, and how the least one is lowered from round to round: smooth
 # first, for codes that follow a rough fit stay rough.
-_LARGEST, _LEAST, _FIRST, _FALL, _GRID = -1.0, -13.0, -2.0, 1.0, 0.5
+_LARGEST, _LEAST, _FIRST, _FALL, _GRID = -1.5, -13.0, -2.0, 1.0, 0.5
 # How much worse a smoother fit may be.
 _HARDLY = 1e-3
 _ROUNDS = 10
@@ -58,6 +60,8 @@ class KernelFit:
     ridge : float
     error : float
         Mean squared distance of left-out points, by generalised cross-validation.
+    starved : bool
+        Whether more bumps than there may be would still lower the error.
     """
 
     codes: Tensor
@@ -69,6 +73,7 @@ class KernelFit:
     size: Tensor
     ridge: float
     error: float
+    starved: bool = False
 
     def features(self) -> Tensor:
         """Features (N, F) of the fit's own codes."""
@@ -134,6 +139,19 @@ class KernelFit:
         return value, (sums[:, 1:] - self.codes.unsqueeze(2) * sums[:, :1]) / square + trend
 
 
+def interpolate_chart(codes: Tensor, x: Tensor) -> KernelFit:
+    """Fit a chart that goes through points (N, q) at their codes (N, d), which stay.
+
+    The width of the bumps, one at each code, is the one of least error at points left out.
+    """
+    codes = _inside(codes)
+    fits = [_ridge(codes, x, len(codes), width, _LEAST, _LEAST) for width in _THROUGH]
+    fit = min(fits, key=lambda fit: fit.error)
+    # Not what is left out tells whether the chart is one, but what it leaves.
+    fit.error = float((x - fit.decode()).square().sum(1).mean())
+    return fit
+
+
 def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
     """Fit a chart to points (N, q) from rough codes (M, d) of every so-many-th of them.
 
@@ -162,18 +180,24 @@ def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
             kept = _ridge(_inside(codes), some, count, other_width, _LEAST)
             if kept.error < _CLEARLY_BETTER * fit.error:
                 width, fit = other_width, kept
-    finer_width = WIDTHS[codes.shape[1]][1]
-    while fit.error > EXACT and 2 * count <= min(_MOST_BUMPS, len(codes) // 2):
+    finer_width = min(width, WIDTHS[codes.shape[1]][1])
+    starved = False
+    while fit.error > EXACT and 2 * count <= len(x) // 2:
+        starved = 2 * count > min(_MOST_BUMPS, len(codes) // 2)
+        if starved:
+            break
         finer = _ridge(_inside(fit.codes), some, 2 * count, finer_width, _LEAST)
         if finer.error > _CLEARLY_BETTER * fit.error:
             break
         fit, count, width = _settled(finer, some, 2 * count), 2 * count, finer_width
+    fit.starved = starved
     if stride == 1:
         return fit
     fit.codes = fit.codes[_nearest(x, some)]
     for steps in _FOLLOWING:
         fit.project(x, steps)
         fit = _ridge(_inside(fit.codes), x, count, width, _LEAST)
+    fit.starved = starved
     return fit
 
 
@@ -204,7 +228,14 @@ def _annealed(codes: Tensor, x: Tensor, count: int, width: float) -> KernelFit:
     return fit
 
 
-def _ridge(codes: Tensor, x: Tensor, bumps: int | Tensor, width: float, least: float) -> KernelFit:
+def _ridge(
+    codes: Tensor,
+    x: Tensor,
+    bumps: int | Tensor,
+    width: float,
+    least: float,
+    largest: float = _LARGEST,
+) -> KernelFit:
     """The smoothest fit that is hardly worse than the best; so many bumps, or at the codes given."""
     pick = farthest(codes, bumps) if isinstance(bumps, int) else bumps
     centers = codes[pick]
@@ -216,16 +247,21 @@ def _ridge(codes: Tensor, x: Tensor, bumps: int | Tensor, width: float, least: f
     fit.settle()
     features, n = fit.features(), len(x)
     moment = fit.basis.mT @ (features.mT @ x / n)
-    load = moment.square().sum(1)
     # What no weights explain, and what those of each eigenvector do; sums that do not cancel.
-    told = torch.where(fit.size > _NOTHING * fit.size.max(), load / fit.size.clamp(min=_TINY), 0.0)
-    rest = (float(x.square().sum()) / n - float(told.sum())) * (len(fit.size) < n)
+    if len(fit.size) < n:
+        size, load = fit.size, moment.square().sum(1)
+        told = torch.where(size > _NOTHING * size.max(), load / size.clamp(min=_TINY), 0.0)
+        rest = max(0.0, float(x.square().sum()) / n - float(told.sum()))
+    else:
+        # So many features explain all, by eigenvalues that only these decompositions know.
+        axes, values, _ = torch.linalg.svd(features / n**0.5, full_matrices=False)
+        size, told, rest = values.square(), (axes.mT @ x).square().sum(1) / n, 0.0
     best = torch.inf
-    for power in torch.arange(least, _LARGEST, _GRID, dtype=x.dtype).tolist():
-        damping = 10.0**power / (fit.size + 10.0**power)
-        left = max(rest, 0.0) + float((told * damping.square()).sum())
+    for power in torch.arange(least, largest + _GRID / 2, _GRID, dtype=x.dtype).tolist():
+        damping = 10.0**power / (size + 10.0**power)
+        left = rest + float((told * damping.square()).sum())
         free = (n - len(damping) + float(damping.sum())) / n
-        if free < _LEAST_FREE:
+        if len(damping) < n and free < _LEAST_FREE:
             continue
         error = left / free**2
         best = min(best, error)

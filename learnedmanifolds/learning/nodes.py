@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
@@ -10,10 +11,22 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
+from learnedmanifolds.learning.scales import at_scales
+from learnedmanifolds.learning.shortest_path import shortest_path
+
 # Points that nodes are chosen from.
 _MOST = 20_000
 # Below so many points a node all points are nodes.
 _PER_NODE = 2
+# Fewest nodes of a curve with noise, and most points that are put in order.
+_FEWEST, _ORDERED = 24, 400
+# Largest dimension at the finest scale that is a curve's, and how much larger it is at a coarser one
+# where the points are too few for the bends; fewest points that tell.
+_CURVE, _RISE, _LEAST = 1.6, 1.1, 20
+# Ends of a path are joined where their distance is at most so many times the longest of its steps.
+_CLOSES = 1.5
+# Times that nodes move to the means of their points.
+_MEANS = 5
 # An edge longer than this many times the usual length at both its ends bridges a gap.
 _BRIDGE, _ROUNDING = 4.0, 1e-9
 
@@ -28,11 +41,14 @@ class Nodes(NamedTuple):
         Lengths of the edges between neighbours, symmetric.
     component : ndarray of int, shape (M,)
         Connected components of the graph.
+    exact : bool
+        Whether the nodes are the points, too few for the bends of their curve: no noise can be told.
     """
 
     points: np.ndarray
     graph: csr_array
     component: np.ndarray
+    exact: bool = False
 
     def owners(self, x: np.ndarray) -> np.ndarray:
         """The nearest node of each of points (N, n), (N,)."""
@@ -44,8 +60,10 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     """At most so many nodes of points (N, n), each joined to its nearest others.
 
     Farthest points of the data, so that sparse parts have as many as dense ones, each moved to the mean
-    of the points nearest to it, which takes most of the noise away. On a curve only those neighbours are
-    joined that no third one lies between, or sparse curves that come near themselves would be crossed.
+    of the points nearest to it, which takes most of the noise away. On a curve nodes are halved in number
+    until no noise is left between them, and only those neighbours are joined that no third one lies
+    between, or sparse curves that come near themselves would be crossed; where that leaves branches, few
+    points are joined in the order of the shortest path through them.
 
     References
     ----------
@@ -55,6 +73,10 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     points = np.unique(x, axis=0) if len(x) <= _PER_NODE * count else _means(x, count, seed)
     if len(points) < 2:
         return Nodes(points, csr_array((len(points),) * 2), np.zeros(len(points), dtype=int))
+    found = _seen(points, seed, len(points) < len(x)) if curve else _Seen.CURVE
+    while found is _Seen.NOISE and len(points) >= 2 * _FEWEST:
+        points = _means(x, len(points) // 2, seed, _MEANS)
+        found = _seen(points, seed, True)
     k = min(n_neighbors, len(points) - 1)
     distance, index = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
     usual = np.maximum(distance[:, -1], 1e-300)
@@ -64,10 +86,63 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     near = length <= _BRIDGE * np.minimum(usual[row], usual[column])
     graph = csr_array((length[near], (row[near], column[near])), shape=(len(points),) * 2)
     graph = graph.maximum(graph.T).tocsr()
-    return Nodes(points, graph, connected_components(graph, directed=False)[1])
+    component = connected_components(graph, directed=False)[1]
+    exact = found is _Seen.BENDS and len(points) == len(x)
+    # Too few, or noisy to the last: neighbours alone would branch.
+    if exact or found is _Seen.NOISE:
+        graph = _in_order(points, graph, component)
+        component = connected_components(graph, directed=False)[1]
+    return Nodes(points, graph, component, exact)
 
 
-def _means(x: np.ndarray, count: int, seed: int) -> np.ndarray:
+class _Seen(Enum):
+    """What points near a curve look like: a curve, noise between them, or too few for its bends."""
+
+    CURVE, NOISE, BENDS = range(3)
+
+
+def _seen(points: np.ndarray, seed: int, even: bool) -> _Seen:
+    """What points (M, n) near a curve look like: noise is of more dimensions the nearer one looks.
+
+    The nearest of nodes that are spread evenly are as on a grid, and count less.
+    """
+    if len(points) < _LEAST:
+        return _Seen.CURVE
+    rng = np.random.default_rng(seed)
+    dims = [scale.dim for scale in at_scales(points[rng.permutation(len(points))], rng)]
+    if dims[0] <= _CURVE:
+        return _Seen.CURVE
+    first, *coarser = dims[even:]
+    return _Seen.BENDS if max(coarser) >= _RISE * first else _Seen.NOISE
+
+
+def _in_order(points: np.ndarray, graph: csr_array, component: np.ndarray) -> csr_array:
+    """The graph (M, M), where components of few points (M, n) branch the shortest path through these.
+
+    Its ends are joined if they are hardly farther from each other than two that follow.
+    """
+    branched = np.unique(component[np.diff(graph.indptr) > 2])
+    kept = ~np.isin(component, branched)
+    rows, columns = (part[kept[part]] for part in graph.tocoo().coords)
+    pairs = [np.stack([rows, columns])]
+    for c in branched:
+        own = np.flatnonzero(component == c)
+        if len(own) > _ORDERED:
+            ends = np.stack(graph[own][:, own].tocoo().coords)
+            pairs.append(own[ends])
+            continue
+        path = own[shortest_path(cdist(points[own], points[own]))]
+        steps = np.linalg.norm(points[path] - points[np.roll(path, 1)], axis=1)
+        if steps[0] <= _CLOSES * steps[1:].max():
+            path = np.append(path, path[0])
+        pairs.append(np.stack([path[:-1], path[1:]]))
+    row, column = np.concatenate(pairs, 1)
+    length = np.sqrt(np.square(points[row] - points[column]).sum(1))
+    ordered = csr_array((length, (row, column)), shape=graph.shape)
+    return ordered.maximum(ordered.T).tocsr()
+
+
+def _means(x: np.ndarray, count: int, seed: int, steps: int = 1) -> np.ndarray:
     draw = np.random.default_rng(seed).permutation(len(x))[:_MOST]
     points = x[np.sort(draw)]
     square = np.square(points).sum(1)
@@ -77,12 +152,15 @@ def _means(x: np.ndarray, count: int, seed: int) -> np.ndarray:
         last = pick[-1]
         gap = np.minimum(gap, square + square[last] - 2 * (points @ points[last]))
         pick.append(int(gap.argmax()))
-    owner = NearestNeighbors(n_neighbors=1).fit(points[pick]).kneighbors(points)[1][:, 0]
-    share = np.bincount(owner, minlength=count)
-    means = np.zeros((count, x.shape[1]))
-    np.add.at(means, owner, points)
-    kept = share > 0
-    return np.asarray(means[kept] / share[kept, None])
+    means = points[pick]
+    for _ in range(steps):
+        owner = NearestNeighbors(n_neighbors=1).fit(means).kneighbors(points)[1][:, 0]
+        share = np.bincount(owner, minlength=len(means))
+        total = np.zeros_like(means)
+        np.add.at(total, owner, points)
+        kept = share > 0
+        means = total[kept] / share[kept, None]
+    return means
 
 
 def _relative_neighbors(

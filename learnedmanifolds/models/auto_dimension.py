@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from torch import Tensor
 
-from learnedmanifolds.learning.dimension import dimension
+from learnedmanifolds.learning.dimension import FEW, dimension
 
 
 def auto_dimension(x: Tensor, most: int) -> int:
@@ -17,12 +17,13 @@ def auto_dimension(x: Tensor, most: int) -> int:
     Raises
     ------
     ValueError
-        If components differ, or the dimension is larger.
+        If components differ, or the dimension is clearly larger.
 
     Warns
     -----
     UserWarning
-        If there is no clear dimension: the nearest to the estimate is taken.
+        If there is no clear dimension, or hardly a larger one than a model knows: the nearest to the
+        estimate is taken, one where points are few, of which no model could learn more.
     """
     if len(x) < 10:
         raise ValueError(f"x must have at least 10 points where dim is 'auto', got {len(x)}.")
@@ -40,11 +41,12 @@ def auto_dimension(x: Tensor, most: int) -> int:
         )
     value = next(iter(parts)) if parts else found.value
     low, high = found.interval
-    if value is None:
-        value = 1 if math.isnan(found.estimate) else max(1, round(found.estimate))
-        value = min(value, most)
+    if value is None or (value > most and low <= most + 0.5):
+        unknown = math.isnan(found.estimate) or (len(x) < FEW and found.estimate > most)
+        value = 1 if unknown else min(most, max(1, round(found.estimate)))
+        reason = found.reason or f"it may be {most} or more"
         warnings.warn(
-            f"x has no clear dimension: {found.reason} (estimate {found.estimate:.3g}, 95 % interval "
+            f"x has no clear dimension: {reason} (estimate {found.estimate:.3g}, 95 % interval "
             f"{low:.3g} to {high:.3g}). {value} is taken; give dim if you know it.",
             stacklevel=4,
         )

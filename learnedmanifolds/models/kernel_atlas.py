@@ -40,6 +40,8 @@ _MORE = (1, 2, 4)
 _LEAST_NOISE = 1e-6
 # Points that charts are fitted to: more make them hardly better.
 _FITTED = 50_000
+# Noise in units of the radius of curvature beyond which the shape is not clear, and points that tell.
+_UNCLEAR, _BENT = 0.15, 256
 # Points that the quality is measured on: so many, or numbers in them.
 _JUDGED, _LEAST_JUDGED, _NUMBERS = 2048, 256, 2**22
 
@@ -107,8 +109,8 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         Warns
         -----
         UserWarning
-            If x has no clear dimension, more than a hundredth of it is left out, or the atlas is not
-            healthy.
+            If x has no clear dimension, more than a hundredth of it is left out, its noise is no small
+            part of the radius of curvature, or the atlas is not healthy.
         """
         given = to_tensor(x, "x")
         given = given.to(torch.uint8) if given.dtype == torch.bool else given
@@ -138,6 +140,12 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
                 stacklevel=3,
             )
         self.atlas_ = self._atlas(fits, sample, noise)
+        if (bent := _bent(self.atlas_)) > _UNCLEAR:
+            warnings.warn(
+                f"The noise of x, {self.atlas_.noise_std:.3g}, is {bent:.2g} times the radius of "
+                "curvature, or the size, of what was learned: it is not clear that x has such a shape.",
+                stacklevel=3,
+            )
         self.dim_, self.n_charts_ = dim, self.atlas_.n_charts
         self.left_out_ = left_out
         n = sample.flat.shape[1]
@@ -214,6 +222,23 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         usual = (max(0, n - d) ** 0.5 + 4) * noise
         far = units.scale * _TOLERANCE * float(left.quantile(_NEARLY_ALL))
         return Atlas(charts, fits.shares, noise, max(usual, far) if good else usual)
+
+
+def _bent(atlas: Atlas) -> float:
+    """Noise in units of the radius of curvature, or of the spread where that is less.
+
+    The radius is the median over random points and directions.
+    """
+    at = atlas.sample_coords(_BENT, seed=0)
+    local = atlas.geometry(at.coords, at.chart)
+    source = torch.Generator().manual_seed(0)
+    along = torch.randn(_BENT, atlas.charts.n_ambient, generator=source, dtype=torch.float64)
+    along = local.project(along)
+    along = local.coordinates(along / along.norm(dim=1, keepdim=True))
+    curvature = float(local.second_fundamental_form(along, along).norm(dim=1).median())
+    points = atlas.decode(at.coords, at.chart).flatten(1)
+    spread = float((points - points.mean(0)).square().sum(1).mean().sqrt())
+    return atlas.noise_std * max(curvature, 1 / spread)
 
 
 class _Sample(NamedTuple):

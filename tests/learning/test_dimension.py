@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 import learnedmanifolds as lm
-from learnedmanifolds.learning import dimension as module
+from learnedmanifolds.learning.scales import angles
 
 
 def cube(n, d, rng):
@@ -297,7 +297,7 @@ def test_pairs_have_the_cosine_of_their_dimension():
     for d in (2, 8):
         x = normal(2000, d, np.random.default_rng(0))
         index = np.random.default_rng(1).integers(0, 2000, (500, 16))
-        for scale in module._angles(x, index, (4, 8, 16), 2000, np.random.default_rng(0)):
+        for scale in angles(x, index, (4, 8, 16), 2000, np.random.default_rng(0)):
             assert scale.dim == pytest.approx(d, rel=0.08)
 
 
