@@ -30,8 +30,6 @@ _AGREEMENTS = 6
 _CODES = 512
 # Numbers in the points that tell what charts leave.
 _NUMBERS = 2**23
-# Points of a chart that are farther from it than so many times what nine of ten are are left out.
-_OUTLYING, _USUAL = 6.0, 0.9
 
 
 class _Made(NamedTuple):
@@ -76,9 +74,7 @@ class ChartFits:
         )
         fit = (interpolate_chart if self._nodes.exact else fit_chart)(codes, own)
         fit.project(own)
-        gap = (own - fit.decode()).norm(dim=1)
-        # Outliers, and points whose codes lead elsewhere, say nothing about where the chart is.
-        kept = gap <= _OUTLYING * gap.quantile(_USUAL)
+        kept = fit.near(own)
         fit.codes = fit.codes[kept]
         fit.shrink()
         fit.settle()

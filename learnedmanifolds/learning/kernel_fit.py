@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds.charts.kernel_features import TREND, KernelFeatures
+from learnedmanifolds.learning.codes import interpolate
 from learnedmanifolds.learning.farthest import farthest
 
 # Bumps of a chart by its dimension, at first.
@@ -35,12 +36,13 @@ _ROUNDS = 10
 # Eigenvalues that are none, relative and at all, and the least share of freedom that is left.
 _NOTHING, _TINY, _LEAST_FREE = 1e-15, 1e-300, 1e-6
 _STEPS, _LONGEST = 2, 0.2
+# So many times as far as nine of ten points are is too far.
+_OUTLYING, _USUAL = 6.0, 0.9
 # Codes stay inside the box; while they settle they may leave it by a little.
 _BOUND, _WITHIN = 1.15, 0.93
 _FLATTEST = 1e-6
 # Steps of the codes of all points between fits, once few have settled.
-_FOLLOWING = (4, 2, 2)
-_AT_ONCE = 2048
+_FOLLOWING = (1, 2, 2)
 
 
 @dataclass(eq=False)
@@ -99,6 +101,14 @@ class KernelFit:
             step = torch.linalg.solve(metric, slope @ gap.unsqueeze(-1)).squeeze(-1)
             step = step.clamp(-_LONGEST, _LONGEST)
             self.codes = (self.codes + step).clamp(-_BOUND, _BOUND)
+
+    def near(self, x: Tensor) -> Tensor:
+        """Which of points (N, q) are not much farther from their codes than most, (N,).
+
+        Outliers, and points whose codes lead elsewhere, say nothing about where the chart is.
+        """
+        gap = (x - self.decode()).norm(dim=1)
+        return gap <= _OUTLYING * gap.quantile(_USUAL)
 
     def follow(self, y: Tensor) -> None:
         """Change the weights, as smoothly as the fit is, toward points (N, q) of the codes."""
@@ -193,10 +203,12 @@ def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
     fit.starved = starved
     if stride == 1:
         return fit
-    fit.codes = fit.codes[_nearest(x, some)]
+    fit.codes = interpolate(x, some.numpy(), fit.codes.numpy())
     for steps in _FOLLOWING:
         fit.project(x, steps)
-        fit = _ridge(_inside(fit.codes), x, count, width, _LEAST)
+        codes, near = _inside(fit.codes), fit.near(x)
+        fit = _ridge(codes[near], x[near], count, width, _LEAST)
+        fit.codes = codes
     fit.starved = starved
     return fit
 
@@ -207,11 +219,6 @@ def _settled(fit: KernelFit, x: Tensor, count: int) -> KernelFit:
         fit.project(x)
         fit = _ridge(_inside(fit.codes), x, count, fit.width / fit.reach, _LEAST)
     return fit
-
-
-def _nearest(x: Tensor, among: Tensor) -> Tensor:
-    """Indices (N,) of the nearest of other points (M, q) to points (N, q)."""
-    return torch.cat([torch.cdist(part, among).argmin(1) for part in x.split(_AT_ONCE)])
 
 
 def _inside(codes: Tensor) -> Tensor:

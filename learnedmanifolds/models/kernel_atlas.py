@@ -120,12 +120,12 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         self._check(data[0].numel())
         self._take_names(x)
         (seed,) = start_seeds(self.random_state, 1)
-        sample = _Sample.of(data, seed)
-        found = auto_dimension(sample.coordinates, max(_NODES)) if self.dim == "auto" else self.dim
+        whole, left_out = _Sample.of(data, seed), np.zeros(len(data), dtype=bool)
+        found = auto_dimension(whole.coordinates, max(_NODES)) if self.dim == "auto" else self.dim
         dim = int(found)
         for more in _MORE:
-            sample, nodes, left_out = _connected(data, sample, dim, more * _NODES[dim], seed)
-            sample = sample.some(_FITTED, seed)
+            whole, nodes = _connected(data, whole, left_out, dim, more * _NODES[dim], seed)
+            sample = whole.some(_FITTED, seed)
             noise = self._noise(sample, dim)
             # The products of one chart are too small for several threads.
             with threads_for(0.0):
@@ -265,18 +265,18 @@ class _Sample(NamedTuple):
 
 
 def _connected(
-    data: Tensor, sample: _Sample, dim: int, count: int, seed: int
-) -> tuple[_Sample, Nodes, np.ndarray]:
-    """The sample, at most so many nodes of it, and which of the data (N,) are left out.
+    data: Tensor, sample: _Sample, left_out: np.ndarray, dim: int, count: int, seed: int
+) -> tuple[_Sample, Nodes]:
+    """A sample of what of the data (N, ...) is not left out, and at most so many nodes of it.
 
-    Units and nodes are those of what is learned, not of outliers.
+    Points in components too small for a chart are left out from now on; units and nodes are those of
+    what is learned, not of outliers.
     """
-    left_out = np.zeros(len(data), dtype=bool)
     while True:
         nodes = make_nodes(sample.coordinates.numpy(), count, _NEIGHBORS[dim], seed, dim == 1)
         held = _held(nodes, sample.coordinates, dim)
         if held.all():
-            return sample, nodes, left_out
+            return sample, nodes
         left_out[~left_out] = ~held
         sample = _Sample.of(data[torch.from_numpy(~left_out)], seed)
 
