@@ -71,7 +71,9 @@ def test_descent_follows_the_bent_border_of_a_hole():
         slope = manifold.euclidean_to_riemannian_gradient(point, -pull.numpy())
         end = manifold.retraction(point, -0.2 * slope)
         depth = atlas.charts.domain.depth(torch.tensor(end.coords)[None], end.chart)
-        assert 0.05 < np.linalg.norm(end - point) < 0.15
+        # The border, of samples, leans by up to 0.3.
+        assert 0.1 < np.linalg.norm(slope) < 0.9
+        assert np.linalg.norm(end - point) == pytest.approx(0.2 * np.linalg.norm(slope), rel=0.1)
         assert float(depth) < 1e-9
 
 
