@@ -23,6 +23,8 @@ def to_tensor(value: ArrayLike, name: str) -> torch.Tensor:
         return value
     if isinstance(value, (list, tuple)) and any(isinstance(row, torch.Tensor) for row in value):
         return _stack(value, name)
+    if isinstance(value, np.ma.MaskedArray) and bool(np.ma.getmaskarray(value).any()):
+        raise ValueError(f"{name} must have no masked entries, got {int(value.mask.sum())}.")
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -137,7 +137,8 @@ def _slide(metric: Tensor, walls: Walls, step: Tensor) -> Tensor:
         for held in itertools.combinations(numbers, count):
             # Without their parts along the normals of the walls held, raised by the metric.
             normal, up = walls.normal[:, held], raised[:, held]
-            load = torch.linalg.solve(up @ normal.mT, normal @ step.unsqueeze(-1))
+            # Walls may be parallel.
+            load = torch.linalg.pinv(up @ normal.mT) @ (normal @ step.unsqueeze(-1))
             slid = step - (up.mT @ load).squeeze(-1) if held else step
             # What rounding leaves would lead through walls of the box again.
             slid = torch.where(slid.abs() <= rounding, 0.0, slid)

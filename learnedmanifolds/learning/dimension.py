@@ -37,6 +37,8 @@ _DROP, _LEVEL, _SLOWER = 0.1, 0.02, 0.5
 _SPREAD = 1.75
 # Changes from the finest scale to the next beyond which a dimension is not clear, and interval widths.
 _FALL, _RISE, _WIDE = 0.08, 0.3, 0.25
+# A dimension that falls to this part from the finest scale to the coarsest was noise's.
+_FALLEN = 0.7
 # Of fewer points neighbourhoods are no small parts: no higher dimension than this is clear.
 FEW, _FEW_DIMENSIONS = 4 * NEIGHBOURS[-1], 3
 # Relative error of what is fitted to the finest scales: a straight line, or one value.
@@ -294,7 +296,14 @@ def _read(profile: list[Scale], x: np.ndarray, rng: np.random.Generator) -> Dime
         finest, change = finest[skip:], change[skip:]
         at = skip if _resolved(finest) else n_finest - 1
         estimate, error = _zero(finest, rng)
-        if change[0] < -_FALL:
+        if dims[-1] < _FALLEN * dims[0]:
+            at = len(profile) - 1
+            estimate, error = _zero(profile[at:], rng)
+            reason = (
+                f"the estimate falls from {dims[0]:.3g} to {estimate:.3g} with scale and does not settle, as "
+                "where noise is as large as the bends"
+            )
+        elif change[0] < -_FALL:
             reason = "the estimate falls with scale and does not settle, as in noise"
         elif change[0] > _RISE:
             at, estimate = 0, float(dims[0])

@@ -27,8 +27,8 @@ _CURVE, _RISE, _LEAST = 1.6, 1.1, 20
 _CLOSES = 1.5
 # Times that nodes move to the means of their points.
 _MEANS = 5
-# An edge longer than this many times the usual length at both its ends bridges a gap.
-_BRIDGE, _ROUNDING = 4.0, 1e-9
+# An edge longer than this many times the usual length at both its ends bridges a gap; the latter on curves.
+_BRIDGE, _BRIDGES, _ROUNDING = 4.0, 2.5, 1e-9
 
 
 class Nodes(NamedTuple):
@@ -83,7 +83,8 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     row, column, length = np.repeat(np.arange(len(points)), k), index.ravel(), distance.ravel()
     if curve:
         row, column, length = _relative_neighbors(points, index)
-    near = length <= _BRIDGE * np.minimum(usual[row], usual[column])
+    bridge = _BRIDGES if curve else _BRIDGE
+    near = length <= bridge * np.minimum(usual[row], usual[column])
     graph = csr_array((length[near], (row[near], column[near])), shape=(len(points),) * 2)
     graph = graph.maximum(graph.T).tocsr()
     component = connected_components(graph, directed=False)[1]

@@ -43,7 +43,7 @@ def auto_dimension(x: Tensor, most: int) -> int:
     low, high = found.interval
     if value is None or (value > most and low <= most + 0.5):
         unknown = math.isnan(found.estimate) or (len(x) < FEW and found.estimate > most)
-        value = 1 if unknown else min(most, max(1, round(found.estimate)))
+        value = 1 if unknown else min(most, x.shape[1], max(1, round(found.estimate)))
         reason = found.reason or f"it may be {most} or more"
         warnings.warn(
             f"x has no clear dimension: {reason} (estimate {found.estimate:.3g}, 95 % interval "

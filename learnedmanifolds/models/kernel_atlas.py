@@ -17,6 +17,7 @@ from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.charts.kernel import KernelCharts
 from learnedmanifolds.learning.cells import Cover, divide
 from learnedmanifolds.learning.chart_fits import ChartFits, fit_cover
+from learnedmanifolds.learning.kernel_fit import EXACT
 from learnedmanifolds.learning.nodes import Nodes, make_nodes
 from learnedmanifolds.learning.noise import noise_level
 from learnedmanifolds.learning.principal import Principal
@@ -131,8 +132,14 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
             with threads_for(0.0):
                 fits = self._fits(nodes, sample.coordinates, dim, noise)
             enough = fits.error <= _TOO_MUCH**2 * noise or len(nodes.points) == len(sample.flat)
-            if enough or self.n_charts != "auto":
+            if enough or self.n_charts != "auto" or self.noise_std is not None:
                 break
+        if dim == whole.flat.shape[1]:
+            warnings.warn(
+                f"The dimension of x, {dim}, is its number of features: the atlas is a part of space, "
+                "and whether there is noise cannot be told; give dim if you know it.",
+                stacklevel=3,
+            )
         if left_out.mean() > _TOLD:
             warnings.warn(
                 f"{left_out.sum()} of {len(data)} points are left out: they are apart from the others "
@@ -214,6 +221,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
             # What principal coordinates leave may be noise too.
             rest = (x - principal.mean).square().sum() - coordinates.square().sum()
             expected += float(rest) / len(x)
+        expected = max(expected, EXACT)
         found = float(left[left <= left.quantile(_MOST)].square().mean())
         # Charts that leave far more than the noise do not tell what it is.
         good = found <= _TOO_MUCH**2 * expected
@@ -287,6 +295,6 @@ def _held(nodes: Nodes, x: Tensor, dim: int) -> np.ndarray:
     if not large.any():
         raise ValueError(
             f"x must have a part of at least {_FEWEST * (dim + 2)} different points that lie together, "
-            f"got {len(x)} points."
+            f"got {len(x.unique(dim=0))} different ones of {len(x)}."
         )
     return np.asarray(large[nodes.component[nodes.owners(x.numpy())]])
