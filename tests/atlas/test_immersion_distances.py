@@ -37,13 +37,13 @@ def bumpy(space, n, seed):
 def test_distances_are_symmetric(space, n, seed):
     manifold = lm.PymanoptManifold(bumpy(space, n, seed), seed=0)
     atlas = manifold.atlas
-    points = atlas.sample(2 * N, seed=seed)
-    x, y = (atlas.find(part) for part in points.split(N))
+    ends = [part[:N] for part in atlas.sample(32, seed=seed).split(16)]
+    x, y = (atlas.find(part) for part in ends)
     metric = lm.geometry.InducedMetric(atlas)
     there, back = metric.logarithm(x, y), metric.logarithm(y, x)
     assert there.distance.isfinite().all()
     torch.testing.assert_close(there.distance, back.distance, rtol=1e-6, atol=1e-9)
-    chord = (points[:N] - points[N:]).flatten(1).norm(dim=1)
+    chord = (ends[0] - ends[1]).flatten(1).norm(dim=1)
     assert (there.distance >= chord * (1 - 1e-9)).all()
 
 

@@ -127,7 +127,7 @@ class TestEstimators:
         assert torch.allclose(ours, exact, rtol=0, atol=1e-6)
 
     def test_geometric_median(self):
-        x = cap([0.3, 0.2, 1.0], 6)
+        x = cap([0.3, 0.2, 1.0], 15)
         ours, exact = self.both(lambda s: GeometricMedian(s).fit(x).estimate_)
         assert torch.allclose(ours, exact, rtol=0, atol=1e-5)
 
@@ -150,13 +150,13 @@ class TestEstimators:
 
     @pytest.mark.parametrize("method", ["extrinsic", "riemannian"])
     def test_geodesic_regression(self, method):
-        times = torch.linspace(-0.5, 0.5, 5).double()
+        times = torch.linspace(-0.5, 0.5, 9).double()
         start, velocity = torch.tensor([0.6, 0.8, 0.0]), torch.tensor([0.4, -0.3, 0.8])
         x = OURS.metric.exp(times[:, None] * velocity, start)
 
         # geomstats' own sphere gives NaN to the Riemannian method here, so the truth is asked for.
         model = GeodesicRegression(OURS, False, method=method, initialization="warm_start")
-        model.intercept_, model.coef_ = x[2], OURS.to_tangent(0.8 * velocity, x[2])
+        model.intercept_, model.coef_ = x[4], OURS.to_tangent(0.8 * velocity, x[4])
         model.fit(times, x)
         assert torch.allclose(model.intercept_, start, rtol=0, atol=1e-3)
         assert torch.allclose(model.coef_, velocity, rtol=0, atol=1e-3)
@@ -321,7 +321,7 @@ def test_derivatives_are_those_of_the_values(name, space):
     assert torch.equal(value.detach(), function(z.detach()))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_derivatives_of_geodesics_go_through_borders_of_learned_charts(seed):
     space = GeomstatsManifold(lm.load(Path(__file__).parents[1] / "data" / "sphere.safetensors"))
     x = space.atlas.sample(1, seed=1)[0]

@@ -2,7 +2,7 @@
 
 Their charts disagree, of flow charts by some 0.01, where they meet, so a path and its reverse, which
 change chart at different places, differ by as much; nothing else is excluded. Geodesics through the
-networks of flow charts take five times as long as through kernel charts, so of them there are few.
+networks of flow charts take five times as long as through kernel charts; geomstats' suite has some.
 """
 
 from pathlib import Path
@@ -16,7 +16,6 @@ from kernel_atlases import kernel_atlas
 from oracles import draw
 
 import learnedmanifolds as lm
-from learnedmanifolds.charts.kernel import KernelCharts
 
 FILE = Path(__file__).parents[1] / "data" / "sphere.safetensors"
 JUMP = 0.02
@@ -53,26 +52,29 @@ def test_pymanopts_derivatives(atlas):
 
 class TestGeoopt:
     def test_invariants(self, atlas):
-        n = 6 if isinstance(atlas.charts, KernelCharts) else 2
         m = lm.GeooptManifold(atlas)
-        x, y = m.random(n, 3, seed=1), m.random(n, 3, seed=2)
+        x = m.random(6, 3, seed=1)
         assert m.check_point_on_manifold(x)
-        v = m.proju(x, draw(n, 3, seed=3))
+        v = m.proju(x, draw(6, 3, seed=3))
         assert m.check_vector_on_tangent(x, v)
         assert torch.allclose(m.projx(x), x, rtol=0, atol=1e-8)
         for end in (m.retr(x, v), m.expmap(x, v)):
             assert m.check_point_on_manifold(end)
             assert float((end.norm(dim=-1) - 1).abs().max()) < 0.05
+        end, moved = m.expmap_transp(x, 0.5 * v, v)
+        assert torch.allclose(m.norm(end, moved), m.norm(x, v), rtol=1e-8)
+
+    def test_logarithms_and_distances(self):
+        m = lm.GeooptManifold(kernel_atlas("sphere"))
+        x, y = m.random(6, 3, seed=1), m.random(6, 3, seed=2)
         found = m.logmap(x, y)
         # Distances are the same in both directions; a logarithm starts at its own point, and differs
-        # from them by what the charts disagree: 0.006 in the median where two hold a point.
+        # from them by what the charts disagree.
         there = m.dist(x, y)
         assert torch.equal(there, m.dist(y, x))
         assert torch.allclose(found.norm(dim=-1), there, rtol=0, atol=6e-3)
         # It ends where the arriving chart has the point, a jump away from where the other has it.
         assert float((m.expmap(x, found) - y).norm(dim=-1).max()) < JUMP
-        end, moved = m.expmap_transp(x, 0.5 * v, v)
-        assert torch.allclose(m.norm(end, moved), m.norm(x, v), rtol=1e-8)
 
     @pytest.mark.parametrize(
         "make", [lambda p: RiemannianAdam([p], lr=0.1), lambda p: RiemannianSGD([p], lr=0.1)]
@@ -83,7 +85,7 @@ class TestGeoopt:
         start = manifold.random(6, 3, seed=5)
         x = geoopt.ManifoldParameter(start, manifold=manifold)
         optimizer = make(x)
-        for _ in range(120):
+        for _ in range(100):
             optimizer.zero_grad()
             (x - target).square().sum().backward()
             optimizer.step()

@@ -82,8 +82,8 @@ def test_descent_follows_the_bent_border_of_a_hole():
 @pytest.mark.parametrize("optimizer", BATCH_OPTIMIZERS)
 def test_a_batch_of_problems_ends_where_single_runs_do(optimizer):
     atlas = kernel_atlas("torus")
-    problems = [lm.InverseProblem(lm.operators.Identity(), y) for y in 3 * draw(3, 3, seed=3)]
-    starts = atlas.sample(3, seed=5).unsqueeze(1)
+    problems = [lm.InverseProblem(lm.operators.Identity(), y) for y in 3 * draw(5, 3, seed=3)]
+    starts = atlas.sample(5, seed=5).unsqueeze(1)
     batch = lm.solve_batch(problems, atlas, optimizer, initial_points=starts)
     for i, (problem, start) in enumerate(zip(problems, starts, strict=True)):
         single = lm.solve(problem, atlas, optimizer, initial_points=start)
@@ -111,8 +111,8 @@ def test_taylor_errors_have_slopes_two_and_three(name):
 @pytest.mark.parametrize("name", CLOSED)
 def test_long_geodesics_of_closed_manifolds_meet_no_boundary(name):
     toy, atlas = lm.datasets.toy(name), kernel_atlas(name)
-    start = atlas.sample_coords(12, seed=1)
-    length = torch.linspace(2, 10, 12, dtype=torch.float64).unsqueeze(1)
+    start = atlas.sample_coords(30, seed=1)
+    length = torch.linspace(2, 10, 30, dtype=torch.float64).unsqueeze(1)
     vector = tangents(atlas, start, length, seed=2)
     local = atlas.geometry(start.coords, start.chart)
     velocity = local.coordinates(vector).unsqueeze(1)
