@@ -15,7 +15,7 @@ SHORTER = {
     "learning_rate=5e-3).print()": "learning_rate=5e-3, max_epochs=3).print()",
     "sample((2000,))": "sample((200,))",
     "torch.randn(2000, 6)": "torch.randn(200, 6)",
-    "max_steps=2000": "max_steps=200",
+    "max_steps=2000": "max_steps=100",
     "sample(2000, noise": "sample(600, noise",
     "sample(1000, seed=1)": "sample(200, seed=1)",
     "random_point(100)": "random_point(20)",

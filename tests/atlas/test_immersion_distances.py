@@ -8,7 +8,7 @@ import learnedmanifolds as lm
 from learnedmanifolds.atlas.immersion import Immersion
 from learnedmanifolds.latent import Rotations, Torus
 
-N = 16
+N = 8
 
 
 class Fixed(nn.Module):
@@ -37,13 +37,13 @@ def bumpy(space, n, seed):
 def test_distances_are_symmetric(space, n, seed):
     manifold = lm.PymanoptManifold(bumpy(space, n, seed), seed=0)
     atlas = manifold.atlas
-    points = atlas.sample(2 * N, seed=seed)
-    x, y = (atlas.find(part) for part in points.split(N))
+    ends = [part[:N] for part in atlas.sample(32, seed=seed).split(16)]
+    x, y = (atlas.find(part) for part in ends)
     metric = lm.geometry.InducedMetric(atlas)
     there, back = metric.logarithm(x, y), metric.logarithm(y, x)
     assert there.distance.isfinite().all()
     torch.testing.assert_close(there.distance, back.distance, rtol=1e-6, atol=1e-9)
-    chord = (points[:N] - points[N:]).flatten(1).norm(dim=1)
+    chord = (ends[0] - ends[1]).flatten(1).norm(dim=1)
     assert (there.distance >= chord * (1 - 1e-9)).all()
 
 
@@ -51,11 +51,11 @@ def test_projections_are_nearest_points():
     """Far from the manifold there are several local minima; a fine grid knows the least."""
     torus = bumpy(Torus(2), 6, 0)
     source = torch.Generator().manual_seed(0)
-    x = torus.sample(300, seed=0)
+    x = torus.sample(200, seed=0)
     x = x + 0.5 * torch.randn(x.shape, generator=source, dtype=torch.float64)
     found = (torus.project(x) - x).norm(dim=1)
     angle = 2 * torch.pi * torch.arange(200, dtype=torch.float64) / 200
     circle = torch.stack([angle.cos(), angle.sin()], 1)
     grid = torch.cat([circle.repeat_interleave(200, 0), circle.repeat(200, 1)], 1)
     least = torch.cdist(x, torus.immerse(grid)).amin(1)
-    assert int((found > least + 1e-9).sum()) <= 3
+    assert int((found > least + 1e-9).sum()) <= 2

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 import learnedmanifolds as lm
 
 DATA = Path(__file__).parents[1] / "data"
-RADII = np.geomspace(0.01, 100, 10)
+RADII = np.geomspace(0.01, 100, 7)
 PER_AXIS = {1: 2001, 2: 101}
 # Directions, and points a radius whose dense minimum is polished.
 CASES = {"circle": (400, 6), "sphere": (400, 4), "torus": (100, 2), "bars": (8, 1)}

@@ -129,7 +129,7 @@ def test_strands_that_are_close_do_not_share_a_box():
 def test_sheets_of_a_roll_do_not_share_a_box():
     """Neighbours in a box are neighbours on the roll, whose sheets are 2 pi apart in its angle."""
     rng = np.random.default_rng(0)
-    s, height = 1.5 * math.pi * (1 + 2 * rng.random(1200)), 20 * rng.random(1200)
+    s, height = 1.5 * math.pi * (1 + 2 * rng.random(900)), 20 * rng.random(900)
     psi = np.stack([s * np.cos(s), height, s * np.sin(s)], 1) / 10
     charts = local_charts(psi, 2, 8)
     # It has a boundary, up to which boxes need not reach.

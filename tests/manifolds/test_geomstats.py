@@ -321,7 +321,7 @@ def test_derivatives_are_those_of_the_values(name, space):
     assert torch.equal(value.detach(), function(z.detach()))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_derivatives_of_geodesics_go_through_borders_of_learned_charts(seed):
     space = GeomstatsManifold(lm.load(Path(__file__).parents[1] / "data" / "sphere.safetensors"))
     x = space.atlas.sample(1, seed=1)[0]

@@ -28,6 +28,9 @@ OPTIMIZERS = (
     "levenberg-marquardt",
     "lbfgs",
 )
+# On the torus, where runs are longest, those whose steps differ most.
+RUNS = [(name, optimizer) for name in ("two_circles", "sphere") for optimizer in OPTIMIZERS]
+RUNS += [("torus", "conjugate-gradient"), ("torus", "levenberg-marquardt")]
 
 
 def values(atlas, at):
@@ -40,8 +43,7 @@ def tangents(atlas, at, length, seed):
     return length * unit(local.project(draw(*local.point.shape, seed=seed)))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize(("name", "optimizer"), RUNS)
 def test_all_runs_from_random_starts_end_at_the_nearest_point_of_the_starts_component(
     name, optimizer
 ):
@@ -62,7 +64,7 @@ def test_all_runs_from_random_starts_end_at_the_nearest_point_of_the_starts_comp
 def test_descent_follows_the_bent_border_of_a_hole():
     atlas = kernel_atlas("ring")
     manifold = lm.PymanoptManifold(atlas)
-    angle = torch.linspace(0, 6, 12, dtype=torch.float64)
+    angle = torch.linspace(0, 6, 8, dtype=torch.float64)
     inward = -torch.stack([angle.cos(), angle.sin()], 1)
     aside = torch.stack([-angle.sin(), angle.cos()], 1)
     for x, pull in zip(atlas.project(-0.3 * inward), inward + 0.5 * aside, strict=True):
@@ -100,7 +102,7 @@ def test_taylor_errors_have_slopes_two_and_three(name):
 
     problem = pymanopt.Problem(manifold, cost)
     gradient, hessian = (
-        check(problem, n_points=5, seed=1) for check in (lm.check_gradient, lm.check_hessian)
+        check(problem, n_points=3, seed=1) for check in (lm.check_gradient, lm.check_hessian)
     )
     assert gradient, gradient
     assert hessian, hessian
@@ -133,7 +135,7 @@ def test_geodesics_go_round_circles_and_come_back():
 def test_distances_along_a_bent_curve_are_those_of_arcs():
     # Its radius of curvature is as little as 0.15, its length 16.
     atlas, toy = kernel_atlas("loop"), lm.datasets.toy("loop")
-    a, b = (atlas.sample_coords(60, seed=s) for s in (5, 6))
+    a, b = (atlas.sample_coords(24, seed=s) for s in (5, 6))
     even = toy.grid(40_001, torch.float64)
     place = [torch.cdist(values(atlas, p), even).argmin(1) for p in (a, b)]
     arc = (place[0] - place[1]).abs().double() * toy.volume / 40_000
@@ -147,7 +149,7 @@ def test_distances_along_a_bent_curve_are_those_of_arcs():
 def test_distances_on_the_torus_are_those_of_analytic_charts():
     atlas, toy = kernel_atlas("torus"), lm.datasets.toy("torus")
     exact = lm.Atlas(TorusCharts(3.0, 1.0), tolerance=1e-6)
-    a, b = (atlas.sample_coords(6, seed=s) for s in (7, 8))
+    a, b = (atlas.sample_coords(4, seed=s) for s in (7, 8))
     there = [exact.nearest(toy.nearest(values(atlas, p))) for p in (a, b)]
     found, truth = InducedMetric(atlas).dist(a, b), InducedMetric(exact).dist(*there)
     assert torch.allclose(found, truth, rtol=0.02, atol=0)
