@@ -21,11 +21,15 @@ from learnedmanifolds.learning.kernel_fit import (
     interpolate_chart,
 )
 from learnedmanifolds.learning.nodes import Nodes
+from learnedmanifolds.learning.noise import spacing
 from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.learning.region import Region
 
 # A chart that leaves more than this times the noise is split, at most so many times over.
 _TOO_MUCH, _SPLITS = 1.5, 6
+# A chart that would take more bumps is split where it leaves more than this part of the distance between
+# neighbouring points.
+_NEAR = 0.3
 _AGREEMENTS = 6
 _CODES = 512
 # Numbers in the points that tell what charts leave.
@@ -202,11 +206,14 @@ def fit_cover(
     """
     fits = ChartFits(x, nodes)
     fits.update([cell for cover in covers for cell in cover.cells])
+    near = (_NEAR * spacing(x)) ** 2
     for _ in range(_SPLITS if split else 0):
         errors = fits.errors
         usual = max(min(noise, float(errors.quantile(0.25))), EXACT)
         bad = {id(fits.cells[k]) for k in (errors > _TOO_MUCH**2 * usual).nonzero().flatten()}
-        bad |= fits.starved
+        # Where there is no noise, what tells is that charts are nearer than other points.
+        rough = {id(fits.cells[k]) for k in (errors > near).nonzero().flatten()}
+        bad |= rough & fits.starved
         changed = False
         for cover in covers:
             for cell in [c for c in cover.cells if id(c) in bad]:

@@ -15,6 +15,8 @@ _FARTHEST = 1.15
 def interpolate(x: Tensor, nodes: np.ndarray, coords: np.ndarray) -> Tensor:
     """Coordinates (N, d) of points (N, n) between nodes (M, n) with coordinates (M, d)."""
     d = coords.shape[1]
+    if not len(x):
+        return x.new_empty(0, d)
     k = min(len(nodes), 4 * d + 6)
     index = NearestNeighbors(n_neighbors=k).fit(nodes).kneighbors(x.numpy())[1]
     places, marks = torch.from_numpy(nodes).to(x), torch.from_numpy(coords).to(x)

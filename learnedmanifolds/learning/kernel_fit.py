@@ -190,13 +190,15 @@ def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
             kept = _ridge(_inside(codes), some, count, other_width, _LEAST)
             if kept.error < _CLEARLY_BETTER * fit.error:
                 width, fit = other_width, kept
-    finer_width = min(width, WIDTHS[codes.shape[1]][1])
+    finer_widths = {width, WIDTHS[codes.shape[1]][1]}
     starved = False
     while fit.error > EXACT and 2 * count <= len(x) // 2:
         starved = 2 * count > min(_MOST_BUMPS, len(codes) // 2)
         if starved:
             break
-        finer = _ridge(_inside(fit.codes), some, 2 * count, finer_width, _LEAST)
+        inside = _inside(fit.codes)
+        tried = {w: _ridge(inside, some, 2 * count, w, _LEAST) for w in sorted(finer_widths)}
+        finer_width, finer = min(tried.items(), key=lambda one: one[1].error)
         if finer.error > _CLEARLY_BETTER * fit.error:
             break
         fit, count, width = _settled(finer, some, 2 * count), 2 * count, finer_width
@@ -206,9 +208,10 @@ def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:
     fit.codes = interpolate(x, some.numpy(), fit.codes.numpy())
     for steps in _FOLLOWING:
         fit.project(x, steps)
-        codes, near = _inside(fit.codes), fit.near(x)
-        fit = _ridge(codes[near], x[near], count, width, _LEAST)
-        fit.codes = codes
+        near = fit.near(x)
+        # Codes that lead elsewhere start again between the others.
+        fit.codes[~near] = interpolate(x[~near], x[near].numpy(), fit.codes[near].numpy())
+        fit = _ridge(_inside(fit.codes), x, count, width, _LEAST)
     fit.starved = starved
     return fit
 

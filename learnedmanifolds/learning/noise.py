@@ -43,6 +43,13 @@ def noise_level(x: Tensor, dim: int) -> float:
     return max(found, _UNTOLD * float(gap[:, 0].square().median()))
 
 
+def spacing(x: Tensor) -> float:
+    """The median distance of points (N, q) from the nearest other one."""
+    among = x[:: -(-len(x) // _AMONG)]
+    probes = among[:: -(-len(among) // _PROBED)]
+    return float(torch.cdist(probes, among).topk(2, largest=False).values[:, 1].median())
+
+
 def _planes(around: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Of planes through points (P, k, q) the least variance in them and the mean square off them."""
     around = around - around.mean(1, keepdim=True)
