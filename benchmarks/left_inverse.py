@@ -161,14 +161,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    digit = np.load(args.data / "mnist.npz")["x_train"][0] / 255.0
     surfaces: dict[str, tuple[int, Callable[[Tensor], Tensor]]] = {
         "swiss roll": (2, roll),
         "cap, R^3": (2, lambda t: cap(t, 3)),
         "cap, R^300": (2, lambda t: cap(t, 300)),
-        "turned digit": (
-            1,
-            lambda t: turned(t, np.load(args.data / "mnist.npz")["x_train"][0] / 255),
-        ),
+        "turned digit": (1, lambda t: turned(t, digit)),
     }
     for name, (d, surface) in surfaces.items():
         table, rows = Table(name, *HEADS), dict[str, list[list[float]]]()
@@ -191,8 +189,9 @@ def main() -> None:
                 began = time.process_time()
                 made = flow_chart(fit, weights, x, q, seed)
                 took = seconds + time.process_time() - began
-                own = judged(made, fit, clean, size, 100 * seed)
-                rows.setdefault(f"flow {q}", []).append([*own, took])
+                rows.setdefault(f"flow {q}", []).append(
+                    [*judged(made, fit, clean, size, 100 * seed), took]
+                )
         for kind, figures in rows.items():
             table.add_row(kind, *(show(list(v)) for v in zip(*figures, strict=True)))
         Console(width=150).print(table)
