@@ -100,7 +100,7 @@ class ChartFits:
         return {id(c) for c, made in zip(self.cells, self._made, strict=True) if made.fit.starved}
 
     def agree(self, rounds: int) -> None:
-        """Fit all charts some times more, where they overlap to the mean of what they say.
+        """Fit all charts some times more, where they overlap to the mean of what they said at first.
 
         A chart's weight is the square of its depth.
         """
@@ -117,16 +117,19 @@ class ChartFits:
             Region.of(fit.codes[made.inner[some]])
             for fit, made, some in zip(fits, self._made, chosen, strict=True)
         ]
-        for _ in range(rounds):
-            total, share = torch.zeros_like(self.x), torch.zeros_like(self.x[:, :1])
-            for fit, place, region in zip(fits, places, regions, strict=True):
-                fit.project(self.x[place], 1)
-                weight = region.depth(fit.codes).clamp(1e-3, 1).square().unsqueeze(1)
-                total.index_add_(0, place, weight * fit.decode())
-                share.index_add_(0, place, weight)
-            for fit, place in zip(fits, places, strict=True):
-                both = (count[place] > 1).unsqueeze(1)
-                fit.follow(torch.where(both, total[place] / share[place], fit.decode()))
+        # The mean of the first fits: one that was taken anew each time would drift away from the data.
+        total, share = torch.zeros_like(self.x), torch.zeros_like(self.x[:, :1])
+        for fit, place, region in zip(fits, places, regions, strict=True):
+            fit.project(self.x[place], 1)
+            weight = region.depth(fit.codes).clamp(1e-3, 1).square().unsqueeze(1)
+            total.index_add_(0, place, weight * fit.decode())
+            share.index_add_(0, place, weight)
+        for fit, place in zip(fits, places, strict=True):
+            both = (count[place] > 1).unsqueeze(1)
+            mean = torch.where(both, total[place] / share[place], fit.decode())
+            for _ in range(rounds):
+                fit.follow(mean)
+                fit.project(mean, 1)
         for (whole, index, *_), fit in zip(self._made, fits, strict=True):
             whole.weights = fit.weights
             whole.project(self.x[index])
