@@ -300,8 +300,8 @@ def _read(profile: list[Scale], x: np.ndarray, rng: np.random.Generator) -> Dime
             at = len(profile) - 1
             estimate, error = _zero(profile[at:], rng)
             reason = (
-                f"the estimate falls from {dims[0]:.3g} to {estimate:.3g} with scale and does not settle, as "
-                "where noise is as large as the bends"
+                f"the estimate falls from {dims[0]:.3g} to {estimate:.3g} with scale and does not "
+                "settle, as where noise is as large as the bends"
             )
         elif change[0] < -_FALL:
             reason = "the estimate falls with scale and does not settle, as in noise"

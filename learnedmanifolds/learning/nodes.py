@@ -27,7 +27,7 @@ _CURVE, _RISE, _LEAST = 1.6, 1.1, 20
 _CLOSES = 1.5
 # Times that nodes move to the means of their points.
 _MEANS = 5
-# An edge longer than this many times the usual length at both its ends bridges a gap; the latter on curves.
+# An edge longer than this many times the usual length at both its ends bridges a gap; latter on curves.
 _BRIDGE, _BRIDGES, _ROUNDING = 4.0, 2.5, 1e-9
 
 

@@ -14,7 +14,7 @@ from learnedmanifolds.charts.splines import CubicSplines
 # Knots along each axis, by the dimension.
 _KNOTS = {1: 256, 2: 96, 3: 24}
 # The radius of closing, in units of the distance to the tenth neighbour that nearly all codes have.
-_RADIUS, _NEIGHBOR, _NEARLY_ALL = 1.75, 10, 0.99
+_RADIUS, _NEIGHBOR, _NEARLY_ALL = 2.6, 10, 0.99
 _LARGEST = 0.5
 # The distance function is linear up to this and the radius, then even.
 _RAMP = 0.02

@@ -73,7 +73,8 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
     atlas_ : Atlas
         The learned manifold, float64.
     quality_ : Quality
-        Its figures on at most 2,048 of the data.
+        Its figures on at most 2,048 of the data. Where d is the number of features every point is on
+        the manifold, and errors say nothing.
     dim_, n_charts_ : int
     left_out_ : ndarray of bool, shape (N,)
         Points of components too small for a chart, which the atlas does not know.
@@ -134,12 +135,6 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
             enough = fits.error <= _TOO_MUCH**2 * noise or len(nodes.points) == len(sample.flat)
             if enough or self.n_charts != "auto" or self.noise_std is not None:
                 break
-        if dim == whole.flat.shape[1]:
-            warnings.warn(
-                f"The dimension of x, {dim}, is its number of features: the atlas is a part of space, "
-                "and whether there is noise cannot be told; give dim if you know it.",
-                stacklevel=3,
-            )
         if left_out.mean() > _TOLD:
             warnings.warn(
                 f"{left_out.sum()} of {len(data)} points are left out: they are apart from the others "

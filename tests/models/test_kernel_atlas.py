@@ -4,6 +4,7 @@ import math
 import re
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 from oracles import draw
@@ -268,3 +269,44 @@ def test_curves_run_on_at_their_charts_ends(name, size, noise):
         # Charts that fold back nearly stop, and then turn round.
         assert float(speed.min()) > 0.3 * float(speed.median())
         assert bool(((slope[1:] * slope[:-1]).sum(1) > 0).all())
+
+
+def test_holes_and_gaps_stay_open():
+    directions = draw(6000, 3, seed=1)
+    directions /= directions.norm(dim=1, keepdim=True)
+    wide = directions[:, :2].norm(dim=1)
+    model = KernelAtlas(random_state=0).fit(directions[(directions[:, 2] > 0) & (wide > 0.4)])
+    # Points are 0.04 apart; holes of less than about eight times that are closed.
+    drawn = model.sample(4000, seed=0)[:, :2].norm(dim=1)
+    assert float(drawn.min()) > 0.35
+    assert float((drawn < 0.4).double().mean()) < 0.01
+    turn = torch.linspace(0.3, 2 * math.pi, 800, dtype=torch.float64)
+    arc = torch.stack([turn.cos(), turn.sin()], 1)
+    metric = InducedMetric(KernelAtlas(random_state=0).fit(arc).atlas_)
+    ends = [metric.manifold.locate(arc[[i]]) for i in (0, -1)]
+    assert float(metric.dist(*ends)) == pytest.approx(2 * math.pi - 0.3, rel=5e-3)
+
+
+@pytest.mark.parametrize("n_features", [2, 10])
+def test_a_noisy_line_is_no_solid(n_features):
+    # 1,000 points along a length of 4: much nearer to each other than the noise.
+    x = 0.02 * draw(1000, n_features, seed=0)
+    x[:, 0] += draw(1000, seed=1, low=0, high=4)
+    found = lm.dimension(x)
+    assert found.value == 1 or "does not settle" in found.reason
+    with pytest.warns(UserWarning, match="no clear dimension") if found.reason else nullcontext():
+        assert KernelAtlas(random_state=0).fit(x).dim_ <= 2
+
+
+def test_many_equal_points_are_no_noise():
+    circle = lm.datasets.toy("circle").sample(400, noise=0.0, seed=0).double()
+    model = KernelAtlas(random_state=0).fit(torch.cat([circle, circle[:1].expand(400, 2)]))
+    assert model.quality_.healthy
+    with pytest.raises(ValueError, match="got 1 different ones of 100"):
+        KernelAtlas(dim=1).fit(torch.ones(100, 3))
+
+
+def test_masked_entries_are_refused():
+    x = np.ma.masked_greater(np.random.default_rng(0).normal(size=(50, 2)), 1)
+    with pytest.raises(ValueError, match="x must have no masked entries, got"):
+        KernelAtlas().fit(x)
