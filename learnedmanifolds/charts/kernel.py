@@ -168,9 +168,9 @@ class KernelCharts(AnchoredCharts):
         if self.weights.shape[2] > self.weights.shape[1]:
             frame, core = torch.linalg.qr(self.weights.mT)
             core = core.mT.contiguous()
-        # Of the nearest other codes, on all sides of each.
-        near = nearest_gaps(self.anchors, 2 * self.dim)
-        self.register_buffer("spread", near.median(-1).values, persistent=False)
+        # Of the nearest other codes, on all sides of each: far where codes are few.
+        near = nearest_gaps(self.anchors, 4 * self.dim)
+        self.register_buffer("spread", near, persistent=False)
         self.register_buffer("frame", frame, persistent=False)
         self.register_buffer("core", core, persistent=False)
         self._place_anchors(apply(self.features(self.anchors, None), core, None))
@@ -216,8 +216,9 @@ class KernelCharts(AnchoredCharts):
         pick = torch.randint(self.anchors.shape[1], chart.shape, generator=generator)
         noise = torch.randn(*chart.shape, self.dim, generator=generator, dtype=torch.float64)
         own = chart.to(self.anchors.device)
-        spread = self.spread[own].cpu().double().unsqueeze(-1)
-        codes = self.anchors[own, pick.to(own)].cpu().double()
+        pick = pick.to(own)
+        spread = self.spread[own, pick].cpu().double().unsqueeze(-1)
+        codes = self.anchors[own, pick].cpu().double()
         for _ in range(_HALVINGS):
             out = self.domain.depth((codes + spread * noise).to(self.unit), own) < 0
             noise[out.cpu()] /= 2
