@@ -169,7 +169,7 @@ class KernelCharts(AnchoredCharts):
             frame, core = torch.linalg.qr(self.weights.mT)
             core = core.mT.contiguous()
         # Of the nearest other codes, on all sides of each: far where codes are few.
-        near = nearest_gaps(self.anchors, 4 * self.dim)
+        near = nearest_gaps(self.anchors, max(4, 2 * self.dim))
         self.register_buffer("spread", near, persistent=False)
         self.register_buffer("frame", frame, persistent=False)
         self.register_buffer("core", core, persistent=False)
