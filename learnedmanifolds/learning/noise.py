@@ -28,10 +28,9 @@ def noise_level(x: Tensor, dim: int) -> float:
     Little, Maggioni, Rosasco, Applied and Computational Harmonic Analysis 43, 2017.
     """
     among = x[:: -(-len(x) // _AMONG)]
-    probes = among[:: -(-len(among) // _PROBED)]
     least = 2 * dim + 4
     most = min(max(least, len(among) // 4), len(among) - 1)
-    gap, near = (part[:, 1:] for part in torch.cdist(probes, among).topk(most + 1, largest=False))
+    gap, near = _neighbors(among, most)
     best, found, count = 0.0, 0.0, min(least, most)
     while count <= most:
         long, square = _planes(among[near[:, : count : -(-count // _FOR_ONE)]], dim)
@@ -45,9 +44,13 @@ def noise_level(x: Tensor, dim: int) -> float:
 
 def spacing(x: Tensor) -> float:
     """The median distance of points (N, q) from the nearest other one."""
-    among = x[:: -(-len(x) // _AMONG)]
-    probes = among[:: -(-len(among) // _PROBED)]
-    return float(torch.cdist(probes, among).topk(2, largest=False).values[:, 1].median())
+    return float(_neighbors(x[:: -(-len(x) // _AMONG)], 1)[0].median())
+
+
+def _neighbors(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Distances (P, k) of some of points (N, q) from the k nearest others, and which these are."""
+    found = torch.cdist(x[:: -(-len(x) // _PROBED)], x).topk(count + 1, largest=False)
+    return found.values[:, 1:], found.indices[:, 1:]
 
 
 def _planes(around: Tensor, dim: int) -> tuple[Tensor, Tensor]:

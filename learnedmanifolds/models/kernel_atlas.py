@@ -63,8 +63,9 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
     dim : int or "auto"
         d, from 1 to 3; by default what `learnedmanifolds.dimension` finds.
     noise_std : float, optional
-        Standard deviation of the data around the manifold, in the units of the data; by default what
-        the charts leave.
+        Standard deviation of the data around the manifold, in the units of the data, that charts are
+        held to; by default what they leave, unless that is more than twice what the data show at
+        several scales.
     random_state : int, optional
         Of the choice of nodes among many points; the same seed gives the same atlas.
 

@@ -9,7 +9,7 @@ from oracles import RingChart, angle_of, draw, random_flow, slope, sphere_exp, t
 from scipy.optimize import lsq_linear
 
 from learnedmanifolds import Atlas
-from learnedmanifolds.atlas.transition import inward, move
+from learnedmanifolds.atlas.transition import _slide, inward, move
 from learnedmanifolds.charts import (
     CircleCharts,
     GraphCharts,
@@ -17,6 +17,7 @@ from learnedmanifolds.charts import (
     SphereCharts,
     TorusCharts,
 )
+from learnedmanifolds.charts.domain import Walls
 from learnedmanifolds.geometry import LocalGeometry, Located, retraction_step
 
 
@@ -278,3 +279,16 @@ def test_no_step_leads_over_the_hole_of_a_ring():
     step = 0.99 * reach.unsqueeze(1) * aside
     end = move(atlas, Located(torch.zeros(200, dtype=torch.int64), start), step)
     assert torch.allclose(end.coords, start + step, rtol=0, atol=1e-14)
+
+
+def test_steps_slide_along_two_walls_of_one_direction():
+    # A level of the depth and a face of the box may meet a step at the same place, side by side.
+    factor = draw(4, 2, 2, seed=0)
+    metric = factor @ factor.mT + 0.1 * torch.eye(2, dtype=torch.float64)
+    normal = torch.tensor([[1.0, 0.0], [1.0, 0.0]], dtype=torch.float64).expand(4, 2, 2)
+    step = torch.tensor([1.0, 1.0], dtype=torch.float64).expand(4, 2)
+    slid = _slide(metric, Walls(normal, torch.ones(4, 2, dtype=torch.bool)), step)
+    # Along the wall only, and by what is left at a right angle to it in the metric.
+    along = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    part = (metric @ step.unsqueeze(-1)).squeeze(-1) @ along / metric[:, 1, 1]
+    assert torch.allclose(slid, part.unsqueeze(1) * along, rtol=0, atol=1e-12)

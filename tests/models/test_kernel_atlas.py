@@ -310,3 +310,11 @@ def test_masked_entries_are_refused():
     x = np.ma.masked_greater(np.random.default_rng(0).normal(size=(50, 2)), 1)
     with pytest.raises(ValueError, match="x must have no masked entries, got"):
         KernelAtlas().fit(x)
+
+
+def test_ten_points_have_at_most_the_dimension_of_their_space():
+    with pytest.warns(UserWarning) as told:
+        model = KernelAtlas(random_state=0).fit(draw(10, 2, seed=0))
+    assert "no clear dimension" in str(told[0].message)
+    assert model.dim_ <= 2
+    assert torch.isfinite(model.sample(20, seed=0)).all()
