@@ -91,10 +91,30 @@ class Quality:
 
     @property
     def healthy(self) -> bool:
-        """No dead chart, no gap or crossing, none folded over a quarter, 2 % uncovered at most."""
-        whole = self.coverage >= 0.98 and self.in_gaps == 0
-        single = max(self.folded) < 0.25 and self.crossing < _CROSSED
-        return not self.dead_charts and single and whole
+        """Whether there are no `faults`."""
+        return not self.faults
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What keeps it from being healthy, in words.
+
+        Dead charts, gaps, crossings of more than 0.5 %, a chart that is folded over a quarter of its
+        domain, more than 2 % of the points that no chart holds.
+        """
+        found = []
+        if self.coverage < 0.98:
+            found.append(
+                f"coverage {self.coverage:.3f}, mean error {self.reconstruction_error:.3g}"
+            )
+        if self.in_gaps > 0:
+            found.append(f"a share of {self.in_gaps:.3g} in gaps between charts")
+        if self.crossing >= _CROSSED:
+            found.append(f"sheets that cross at a share of {self.crossing:.3g}")
+        if max(self.folded) >= 0.25:
+            found.append(f"folded charts, by up to {max(self.folded):.3g}")
+        if self.dead_charts:
+            found.append(f"charts with hardly any data, {list(self.dead_charts)}")
+        return tuple(found)
 
 
 @torch.no_grad()

@@ -70,6 +70,7 @@ def test_a_dead_and_a_folded_chart_are_reported():
     )
     shares = dead.quality(x).shares
     assert dead.quality(x).dead_charts == (int(shares[1] < shares[0]),)
+    assert any("hardly any data" in fault for fault in dead.quality(x).faults)
     assert not dead.quality(x).healthy
 
     class Folded(Charts):
@@ -90,7 +91,7 @@ def test_a_dead_and_a_folded_chart_are_reported():
     quality = Atlas(Folded(), noise_std=0.005).quality(torch.cat([line, 0 * line], 1))
     # Only |t| < 0.25 has its mirror image within a quarter of the box's width.
     assert quality.folded[0] == pytest.approx(0.75, abs=0.06)
-    assert not quality.healthy
+    assert not quality.healthy and quality.faults[0].startswith("folded charts, by up to 0.7")
 
 
 class Arcs(Charts):
@@ -137,6 +138,7 @@ def test_lines_that_cross_are_no_manifold_unless_they_hardly_do(angle):
     across = angle > math.pi / 4
     assert quality.crossing == pytest.approx(across * quality.covered_twice)
     assert quality.healthy == (not across)
+    assert [fault.startswith("sheets that cross") for fault in quality.faults] == [True] * across
 
 
 def test_a_chart_that_crosses_itself_is_told():
