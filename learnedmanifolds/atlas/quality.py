@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,8 +21,8 @@ _PAIRED = 0.25
 _AROUND, _AHEAD = 16, 0.34
 # Distances that are held at a time.
 _AT_ONCE = 2**24
-CHUNK = 4096
-"""Points that are measured at a time."""
+# Points that are measured at a time, and numbers in what all charts make of them.
+_ROWS, _MOST_ROWS, _NUMBERS = 32, 4096, 2**21
 DEAD_SHARE = 0.1
 """A chart with less than this part of an equal share of the data counts as dead."""
 
@@ -90,19 +91,23 @@ class Quality:
 
 @torch.no_grad()
 def measure_quality(
-    manifold: ChartedManifold, x: Tensor, coords: Tensor, responsibilities: Tensor
+    manifold: ChartedManifold, x: Tensor, log_claims: Callable[[Tensor, Tensor], Tensor]
 ) -> Quality:
-    """Measure charts on flat points (N, n), given codes (K, N, d) and probabilities (N, K) there.
+    """Measure charts on flat points (N, n); no random draw but a fixed probe of the boxes.
 
-    No random draw but a fixed probe of the boxes.
+    ``log_claims(coords, square)`` are logarithms (K, N) of the charts' probabilities, up to a constant,
+    given the points' coordinates (K, N, d) in them and squared distances (K, N) from what is there.
     """
     if not len(x):
         raise ValueError("x must not be empty, got shape (0, ...).")
-    chunks = zip(x.split(CHUNK), coords.split(CHUNK, 1), strict=True)
-    parts = [_measure(manifold, *chunk) for chunk in chunks]
-    error, depth, holders, gap, outward = (torch.cat(p) for p in zip(*parts, strict=True))
+    # Few points of many features: memory that is not new each time is fast.
+    rows = max(_ROWS, min(_MOST_ROWS, _NUMBERS // (manifold.n_charts * x.shape[1])))
+    parts = [_measure(manifold, part, log_claims) for part in x.split(rows)]
+    error, depth, holders, gap, outward, shares = (
+        torch.cat(p) for p in zip(*parts, strict=True)
+    )
     twice = holders >= 2
-    share = responsibilities.mean(0)
+    share = shares.mean(0)
     condition, folded = _probe_boxes(manifold)
     nan = torch.tensor([float("nan")])
     gaps = gap[twice] if bool(twice.any()) else nan
@@ -125,10 +130,12 @@ def measure_quality(
 
 
 def _measure(
-    manifold: ChartedManifold, x: Tensor, coords: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    manifold: ChartedManifold, x: Tensor, log_claims: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    coords = manifold.charts.encode(x)
     again = manifold.charts.decode(coords)
     error = (again - x).norm(dim=-1)
+    shares = torch.softmax(log_claims(coords, error.square()), dim=0).T
     depth = manifold.charts.domain.depth(coords)
     holds = (depth >= 0) & (error <= manifold.tolerance)
     inside = torch.where(depth >= 0, error, torch.inf).amin(0)
@@ -137,8 +144,8 @@ def _measure(
     gap = torch.zeros_like(best)
     for k in range(manifold.n_charts):
         for j in range(k):
-            distance = (again[k] - again[j]).norm(dim=-1)
-            gap = torch.maximum(gap, torch.where(holds[k] & holds[j], distance, 0.0))
+            both = (holds[k] & holds[j]).nonzero().squeeze(-1)
+            gap[both] = gap[both].maximum((again[k, both] - again[j, both]).norm(dim=-1))
     # Which way points that no domain holds are from the nearest border.
     outward = torch.zeros_like(x)
     out = (depth < 0).all(0).nonzero().squeeze(-1)
@@ -147,7 +154,7 @@ def _measure(
         near = (border - x[out]).norm(dim=-1).argmin(0)
         row = torch.arange(len(out), device=x.device)
         outward[out] = again[near, out] - border[near, row]
-    return best, deepest, holds.sum(0), gap, outward
+    return best, deepest, holds.sum(0), gap, outward, shares
 
 
 def _beyond(x: Tensor, outward: Tensor) -> Tensor:
@@ -194,7 +201,7 @@ def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...]]:
     for k in range(manifold.n_charts):
         t = box[manifold.charts.domain.depth(box, k) >= 0]
         far = torch.cdist(t, t, p=torch.inf) > _FOLD_GAP
-        local = LocalGeometry(manifold, t, k)
+        local = LocalGeometry(manifold, t, k, first_order=True)
         conditions.append(local.condition_number)
         # Distances are differences of squares, which lose digits far from the origin.
         points = local.point - local.point.mean(0)
