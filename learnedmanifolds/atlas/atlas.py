@@ -334,7 +334,7 @@ class Atlas:
     def quality(self, x: ArrayLike) -> Quality:
         """Figures of how well the atlas covers and reproduces the points, see `Quality`."""
         return measure_quality(
-            self, self.flat(x), lambda *found: self._log_weighted(*found, prior=True)
+            self, self.flat(x), functools.partial(self._log_weighted, prior=True)
         )
 
     def plot(self, x: ArrayLike | None = None, *, seed: int | None = 0) -> Figure:

@@ -22,7 +22,7 @@ _AROUND, _AHEAD = 16, 0.34
 # Distances that are held at a time.
 _AT_ONCE = 2**24
 # Points that are measured at a time, and numbers in what all charts make of them.
-_ROWS, _MOST_ROWS, _NUMBERS = 32, 4096, 2**21
+_ROWS, _MOST_ROWS, _NUMBERS = 32, 1024, 2**21
 DEAD_SHARE = 0.1
 """A chart with less than this part of an equal share of the data counts as dead."""
 
@@ -103,9 +103,7 @@ def measure_quality(
     # Few points of many features: memory that is not new each time is fast.
     rows = max(_ROWS, min(_MOST_ROWS, _NUMBERS // (manifold.n_charts * x.shape[1])))
     parts = [_measure(manifold, part, log_claims) for part in x.split(rows)]
-    error, depth, holders, gap, outward, shares = (
-        torch.cat(p) for p in zip(*parts, strict=True)
-    )
+    error, depth, holders, gap, outward, shares = (torch.cat(p) for p in zip(*parts, strict=True))
     twice = holders >= 2
     share = shares.mean(0)
     condition, folded = _probe_boxes(manifold)

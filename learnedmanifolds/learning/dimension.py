@@ -200,7 +200,7 @@ def dimension(
     n_features = points.shape[1]
     if len(points) < n_features:
         # As many coordinates as points keep all distances.
-        points = np.linalg.qr(points.T, mode="r").T
+        points = np.asarray(np.linalg.qr(points.T, mode="r")).T
     found = _of(points, n_features, seed, per_point)
     if found.per_point is not None:
         found = replace(found, per_point=found.per_point[place])
@@ -208,7 +208,9 @@ def dimension(
         labels = _labels(points, seed)
         parts = [replace(found, per_point=None)]
         if not (labels == 0).all():
-            parts = [_of(points[labels == c], n_features, seed, False) for c in range(labels.max() + 1)]
+            parts = [
+                _of(points[labels == c], n_features, seed, False) for c in range(labels.max() + 1)
+            ]
         components = tuple(_scaled(part, unit) for part in parts)
         found = replace(found, components=components, labels=labels[place])
     return _scaled(found, unit)
@@ -239,7 +241,7 @@ def _scaled(found: Dimension, unit: float) -> Dimension:
 
 
 def _of(x: np.ndarray, n_features: int, seed: int, per_point: bool) -> Dimension:
-    """Of different points with so many features, in as many coordinates or fewer; scales in their units."""
+    """Of different points with so many features, in as many coordinates or fewer; in their units."""
     none = np.zeros(0)
     if len(x) == 1:
         local = np.zeros(1) if per_point else None

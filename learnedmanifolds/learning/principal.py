@@ -40,6 +40,8 @@ class Principal(NamedTuple):
             rows.float().numpy(),
             min(_MOST, *rows.shape),
             n_iter=_ITERATIONS,
+            # Single precision would lose the lesser ones.
+            power_iteration_normalizer="QR",
             random_state=np.random.RandomState(seed),
         )
         return cls(torch.from_numpy(axes).to(x).mT.contiguous())

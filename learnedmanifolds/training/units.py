@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from learnedmanifolds.charts.jet import JetRule
 
 # Rows, and numbers in them, that are float64 at a time: memory that is not new each time is fast.
-_ROWS, _NUMBERS = 1024, 2**20
+_ROWS, _NUMBERS = 1024, 2**18
 
 # Float32 has 7 digits, and squares of its distances half of them. Farther from the origin, in units
 # of their scale, data are places of float64; so are those whose squares leave float32's range.
