@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,8 +23,8 @@ _AROUND, _AHEAD = 16, 0.34
 _COMPARED, _FEWEST_COMPARED, _ACROSS = 512, 64, 0.5**0.5
 # Distances that are held at a time.
 _AT_ONCE = 2**24
-CHUNK = 4096
-"""Points that are measured at a time."""
+# Points that are measured at a time, and numbers in what all charts make of them.
+_ROWS, _MOST_ROWS, _NUMBERS = 32, 1024, 2**21
 DEAD_SHARE = 0.1
 """A chart with less than this part of an equal share of the data counts as dead."""
 # Share of the points from which on sheets cross.
@@ -119,25 +120,24 @@ class Quality:
 
 @torch.no_grad()
 def measure_quality(
-    manifold: ChartedManifold, x: Tensor, coords: Tensor, responsibilities: Tensor
+    manifold: ChartedManifold, x: Tensor, log_claims: Callable[[Tensor, Tensor], Tensor]
 ) -> Quality:
-    """Measure charts on flat points (N, n), given codes (K, N, d) and probabilities (N, K) there.
+    """Measure charts on flat points (N, n); no random draw but a fixed probe of the boxes.
 
-    No random draw but a fixed probe of the boxes.
+    ``log_claims(coords, square)`` are logarithms (K, N) of the charts' probabilities, up to a constant,
+    given the points' coordinates (K, N, d) in them and squared distances (K, N) from what is there.
     """
     if not len(x):
         raise ValueError("x must not be empty, got shape (0, ...).")
-    chunks = zip(x.split(CHUNK), coords.split(CHUNK, 1), strict=True)
-    parts = [_measure(manifold, *chunk) for chunk in chunks]
-    error, depth, gap, outward = (
-        torch.cat(p) for p in zip(*(part[:4] for part in parts), strict=True)
-    )
-    held = torch.cat([part[4] for part in parts], 1)
-    holders = held.sum(0)
+    # Few points of many features: memory that is not new each time is fast.
+    rows = max(_ROWS, min(_MOST_ROWS, _NUMBERS // (manifold.n_charts * x.shape[1])))
+    parts = zip(*(_measure(manifold, part, log_claims) for part in x.split(rows)), strict=True)
+    error, depth, held, gap, outward, shares = (torch.cat(part) for part in parts)
+    holders = held.sum(1)
     twice = holders >= 2
-    share = responsibilities.mean(0)
+    share = shares.mean(0)
     condition, folded, crossed = _probe_boxes(manifold)
-    crossing = _crossing(manifold, coords, held) + float(share @ crossed)
+    crossing = _crossing(manifold, x, held) + float(share @ crossed)
     nan = torch.tensor([float("nan")])
     gaps = gap[twice] if bool(twice.any()) else nan
     return Quality(
@@ -160,10 +160,12 @@ def measure_quality(
 
 
 def _measure(
-    manifold: ChartedManifold, x: Tensor, coords: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    manifold: ChartedManifold, x: Tensor, log_claims: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    coords = manifold.charts.encode(x)
     again = manifold.charts.decode(coords)
     error = (again - x).norm(dim=-1)
+    shares = torch.softmax(log_claims(coords, error.square()), dim=0).T
     depth = manifold.charts.domain.depth(coords)
     holds = (depth >= 0) & (error <= manifold.tolerance)
     inside = torch.where(depth >= 0, error, torch.inf).amin(0)
@@ -172,8 +174,8 @@ def _measure(
     gap = torch.zeros_like(best)
     for k in range(manifold.n_charts):
         for j in range(k):
-            distance = (again[k] - again[j]).norm(dim=-1)
-            gap = torch.maximum(gap, torch.where(holds[k] & holds[j], distance, 0.0))
+            both = (holds[k] & holds[j]).nonzero().squeeze(-1)
+            gap[both] = gap[both].maximum((again[k, both] - again[j, both]).norm(dim=-1))
     # Which way points that no domain holds are from the nearest border.
     outward = torch.zeros_like(x)
     out = (depth < 0).all(0).nonzero().squeeze(-1)
@@ -182,7 +184,7 @@ def _measure(
         near = (border - x[out]).norm(dim=-1).argmin(0)
         row = torch.arange(len(out), device=x.device)
         outward[out] = again[near, out] - border[near, row]
-    return best, deepest, gap, outward, holds
+    return best, deepest, holds.T, gap, outward, shares
 
 
 def _beyond(x: Tensor, outward: Tensor) -> Tensor:
@@ -220,23 +222,24 @@ def _neighbours(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
-def _crossing(manifold: ChartedManifold, coords: Tensor, held: Tensor) -> float:
-    """Share of points with codes (K, N, d) that charts hold (K, N) with tangent spaces across."""
-    twice = (held.sum(0) >= 2).nonzero().squeeze(-1)
+def _crossing(manifold: ChartedManifold, x: Tensor, held: Tensor) -> float:
+    """Share of points (N, n) that charts hold (N, K) with tangent spaces across."""
+    twice = (held.sum(1) >= 2).nonzero().squeeze(-1)
     if manifold.dim == manifold.charts.n_ambient or not len(twice):
         return 0.0
     most = max(_FEWEST_COMPARED, min(_COMPARED, _PROBED // manifold.charts.n_ambient))
     some = twice[:: -(-len(twice) // most)]
+    coords = manifold.charts.encode(x[some])
     across = torch.zeros(len(some), dtype=torch.bool, device=some.device)
     known: list[tuple[Tensor, Tensor]] = []
     for k in range(manifold.n_charts):
-        index = held[k, some].nonzero().squeeze(-1)
-        basis = LocalGeometry(manifold, coords[k, some[index]], k).tangent_basis
+        index = held[some, k].nonzero().squeeze(-1)
+        basis = LocalGeometry(manifold, coords[k, index], k).tangent_basis
         for other, its_basis in known:
             both, mine, its = _shared(index, other)
             across[both[_across(basis[mine], its_basis[its])]] = True
         known.append((index, basis))
-    return float(across.double().mean()) * len(twice) / held.shape[1]
+    return float(across.double().mean()) * len(twice) / len(x)
 
 
 def _shared(index: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -260,7 +263,7 @@ def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...], 
     for k in range(manifold.n_charts):
         t = box[manifold.charts.domain.depth(box, k) >= 0]
         far = torch.cdist(t, t, p=torch.inf) > _FOLD_GAP
-        local = LocalGeometry(manifold, t, k)
+        local = LocalGeometry(manifold, t, k, first_order=True)
         conditions.append(local.condition_number)
         # Distances are differences of squares, which lose digits far from the origin.
         points = local.point - local.point.mean(0)
