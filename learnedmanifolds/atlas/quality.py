@@ -19,12 +19,16 @@ _FOLD_GAP = 0.5
 _PAIRED = 0.25
 # Neighbours among which fewer than this part lie farther out than a point beyond a border.
 _AROUND, _AHEAD = 16, 0.34
+# Points held twice whose tangent spaces are compared, and numbers in these; cosine of what is across.
+_COMPARED, _FEWEST_COMPARED, _ACROSS = 512, 64, 0.5**0.5
 # Distances that are held at a time.
 _AT_ONCE = 2**24
 # Points that are measured at a time, and numbers in what all charts make of them.
 _ROWS, _MOST_ROWS, _NUMBERS = 32, 1024, 2**21
 DEAD_SHARE = 0.1
 """A chart with less than this part of an equal share of the data counts as dead."""
+# Share of the points from which on sheets cross.
+_CROSSED = 0.005
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ class Quality:
         them: beyond the border of the manifold there are few. Outliers of the noise are apart, points in
         a gap side by side: where less than a quarter of those that no chart holds are so, or a single
         one, it is 0.
+    crossing : float
+        Share of the points where sheets cross, as in a figure-eight: two charts that hold the point, or
+        two places of one chart that `folded` counts, have tangent spaces over 45 degrees apart.
     """
 
     n_points: int
@@ -77,6 +84,7 @@ class Quality:
     dead_charts: tuple[int, ...]
     folded: tuple[float, ...]
     in_gaps: float = 0.0
+    crossing: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values, for JSON."""
@@ -84,9 +92,30 @@ class Quality:
 
     @property
     def healthy(self) -> bool:
-        """No dead chart, none folded over a quarter of its box, no gap, 2 % uncovered at most."""
-        whole = self.coverage >= 0.98 and self.in_gaps == 0
-        return not self.dead_charts and max(self.folded) < 0.25 and whole
+        """Whether there are no `faults`."""
+        return not self.faults
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What keeps it from being healthy, in words.
+
+        Dead charts, gaps, crossings of more than 0.5 %, a chart that is folded over a quarter of its
+        domain, more than 2 % of the points that no chart holds.
+        """
+        found = []
+        if self.coverage < 0.98:
+            found.append(
+                f"coverage {self.coverage:.3f}, mean error {self.reconstruction_error:.3g}"
+            )
+        if self.in_gaps > 0:
+            found.append(f"a share of {self.in_gaps:.3g} in gaps between charts")
+        if self.crossing >= _CROSSED:
+            found.append(f"sheets that cross at a share of {self.crossing:.3g}")
+        if max(self.folded) >= 0.25:
+            found.append(f"folded charts, by up to {max(self.folded):.3g}")
+        if self.dead_charts:
+            found.append(f"charts with hardly any data, {list(self.dead_charts)}")
+        return tuple(found)
 
 
 @torch.no_grad()
@@ -103,10 +132,15 @@ def measure_quality(
     # Few points of many features: memory that is not new each time is fast.
     rows = max(_ROWS, min(_MOST_ROWS, _NUMBERS // (manifold.n_charts * x.shape[1])))
     parts = [_measure(manifold, part, log_claims) for part in x.split(rows)]
-    error, depth, holders, gap, outward, shares = (torch.cat(p) for p in zip(*parts, strict=True))
+    error, depth, gap, outward, shares = (
+        torch.cat(p) for p in zip(*(part[:5] for part in parts), strict=True)
+    )
+    held, coords = (torch.cat([part[i] for part in parts], 1) for i in (5, 6))
+    holders = held.sum(0)
     twice = holders >= 2
     share = shares.mean(0)
-    condition, folded = _probe_boxes(manifold)
+    condition, folded, crossed = _probe_boxes(manifold)
+    crossing = _crossing(manifold, coords, held) + float(share @ crossed)
     nan = torch.tensor([float("nan")])
     gaps = gap[twice] if bool(twice.any()) else nan
     return Quality(
@@ -124,12 +158,13 @@ def measure_quality(
         condition_number_max=float(condition.max()),
         dead_charts=tuple((share < DEAD_SHARE / manifold.n_charts).nonzero().flatten().tolist()),
         folded=folded,
+        crossing=crossing,
     )
 
 
 def _measure(
     manifold: ChartedManifold, x: Tensor, log_claims: Callable[[Tensor, Tensor], Tensor]
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     coords = manifold.charts.encode(x)
     again = manifold.charts.decode(coords)
     error = (again - x).norm(dim=-1)
@@ -152,7 +187,7 @@ def _measure(
         near = (border - x[out]).norm(dim=-1).argmin(0)
         row = torch.arange(len(out), device=x.device)
         outward[out] = again[near, out] - border[near, row]
-    return best, deepest, holds.sum(0), gap, outward, shares
+    return best, deepest, gap, outward, shares, holds, coords
 
 
 def _beyond(x: Tensor, outward: Tensor) -> Tensor:
@@ -190,12 +225,43 @@ def _neighbours(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
-def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...]]:
+def _crossing(manifold: ChartedManifold, coords: Tensor, held: Tensor) -> float:
+    """Share of points with codes (K, N, d) that charts hold (K, N) with tangent spaces across."""
+    twice = (held.sum(0) >= 2).nonzero().squeeze(-1)
+    if manifold.dim == manifold.charts.n_ambient or not len(twice):
+        return 0.0
+    most = max(_FEWEST_COMPARED, min(_COMPARED, _PROBED // manifold.charts.n_ambient))
+    some = twice[:: -(-len(twice) // most)]
+    across = torch.zeros(len(some), dtype=torch.bool, device=some.device)
+    known: list[tuple[Tensor, Tensor]] = []
+    for k in range(manifold.n_charts):
+        index = held[k, some].nonzero().squeeze(-1)
+        basis = LocalGeometry(manifold, coords[k, some[index]], k).tangent_basis
+        for other, its_basis in known:
+            both, mine, its = _shared(index, other)
+            across[both[_across(basis[mine], its_basis[its])]] = True
+        known.append((index, basis))
+    return float(across.double().mean()) * len(twice) / held.shape[1]
+
+
+def _shared(index: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What two increasing lists of indices share, and the places of it in both."""
+    mine, its = torch.isin(index, other), torch.isin(other, index)
+    return index[mine], mine.nonzero().squeeze(-1), its.nonzero().squeeze(-1)
+
+
+def _across(basis: Tensor, other: Tensor) -> Tensor:
+    """Which of pairs of tangent spaces, by orthonormal bases (M, n, d), are over 45 degrees apart."""
+    return torch.linalg.svdvals(basis.mT @ other)[:, -1] < _ACROSS
+
+
+def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...], Tensor]:
+    """Condition numbers in the domains, and of each chart what is folded and what crosses itself."""
     generator = torch.Generator().manual_seed(0)
     count = max(_FEWEST_PROBES, min(_PROBES, _PROBED // manifold.charts.n_ambient))
     t = 2 * torch.rand(count, manifold.dim, generator=generator, dtype=torch.float64) - 1
     box = t.to(dtype=manifold.dtype, device=manifold.device)
-    conditions, folded = [], []
+    conditions, folded, crossed = [], [], []
     for k in range(manifold.n_charts):
         t = box[manifold.charts.domain.depth(box, k) >= 0]
         far = torch.cdist(t, t, p=torch.inf) > _FOLD_GAP
@@ -205,5 +271,12 @@ def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...]]:
         points = local.point - local.point.mean(0)
         near = torch.cdist(points, points) < 2 * manifold.noise_std
         folded.append(float((near & far).any(-1).double().mean()) if len(t) else 0.0)
+        first, second = (near & far).nonzero().T
+        if manifold.dim < manifold.charts.n_ambient:
+            first = first[_across(local.tangent_basis[first], local.tangent_basis[second])]
+        else:
+            first = first[:0]
+        crossed.append(len(first.unique()) / max(1, len(t)))
     found = torch.cat(conditions)
-    return found if len(found) else found.new_tensor([torch.nan]), tuple(folded)
+    found = found if len(found) else found.new_tensor([torch.nan])
+    return found, tuple(folded), found.new_tensor(crossed)

@@ -159,10 +159,8 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         self.quality_ = quality = self.atlas_.quality(data[learned[:: -(-len(learned) // most)]])
         if not quality.healthy:
             warnings.warn(
-                f"The atlas does not hold the data: coverage {quality.coverage:.3f} within "
-                f"{self.atlas_.tolerance:.3g}, mean error {quality.reconstruction_error:.3g}, share in "
-                f"gaps between charts {quality.in_gaps:.3g}, folded {max(quality.folded):.3g}, charts "
-                f"without data {list(quality.dead_charts)}; see quality_.",
+                f"The atlas does not hold the data: {'; '.join(quality.faults)}, within a tolerance of "
+                f"{self.atlas_.tolerance:.3g}; see quality_.",
                 stacklevel=3,
             )
         return self
