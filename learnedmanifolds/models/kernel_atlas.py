@@ -14,12 +14,14 @@ from learnedmanifolds._check import ArrayLike, as_tensor, integer, positive
 from learnedmanifolds._convert import to_tensor
 from learnedmanifolds._grad import differentiable
 from learnedmanifolds.atlas.atlas import Atlas
+from learnedmanifolds.atlas.quality import Quality
 from learnedmanifolds.charts.kernel import KernelCharts
 from learnedmanifolds.learning.cells import Cover, divide
 from learnedmanifolds.learning.chart_fits import ChartFits, fit_cover
 from learnedmanifolds.learning.kernel_fit import EXACT
 from learnedmanifolds.learning.nodes import Nodes, make_nodes
 from learnedmanifolds.learning.noise import noise_level
+from learnedmanifolds.learning.outliers import outlying
 from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.models.atlas_estimator import AtlasEstimator
 from learnedmanifolds.models.auto_dimension import auto_dimension
@@ -39,7 +41,7 @@ _MOST, _TOO_MUCH = 0.95, 2.0
 # So many times the nodes are tried while charts leave more.
 _MORE = (1, 2, 4)
 _LEAST_NOISE = 1e-6
-# Points that charts are fitted to: more make them hardly better.
+# Points that are looked at: more make charts hardly better.
 _FITTED = 50_000
 # Noise in units of the radius of curvature beyond which the shape is not clear, and points that tell: so
 # many, or numbers in them.
@@ -79,7 +81,9 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         the manifold, and errors say nothing.
     dim_, n_charts_ : int
     left_out_ : ndarray of bool, shape (N,)
-        Points of components too small for a chart, which the atlas does not know.
+        Points that the atlas does not know: in components too small for a chart and, where an atlas of
+        all is not healthy and one without them is, outliers. Of more than 50,000 points so many, drawn
+        at random, are looked at; the others count as known.
     n_features_in_ : int
 
     References
@@ -124,12 +128,31 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         self._check(data[0].numel())
         self._take_names(x)
         (seed,) = start_seeds(self.random_state, 1)
-        whole, left_out = _Sample.of(data, seed), np.zeros(len(data), dtype=bool)
-        found = auto_dimension(whole.coordinates, max(_NODES)) if self.dim == "auto" else self.dim
-        dim = int(found)
+        chosen = _chosen(len(data), seed)
+        data = data[chosen]
+        sample = _Sample.of(data, seed)
+        found = auto_dimension(sample.coordinates, max(_NODES)) if self.dim == "auto" else self.dim
+        learned = self._learned(data, sample, np.zeros(len(data), dtype=bool), int(found), seed)
+        if learned.quality.faults and (apart := outlying(sample.coordinates.numpy())).any():
+            sample = _Sample.of(data[torch.from_numpy(~apart)], seed)
+            again = self._learned(data, sample, apart, int(found), seed)
+            learned = learned if again.quality.faults else again
+        self.atlas_, self.quality_ = learned.atlas, learned.quality
+        self.dim_, self.n_charts_ = int(found), learned.atlas.n_charts
+        self.n_features_in_ = learned.atlas.charts.n_ambient
+        self.left_out_ = np.zeros(len(given), dtype=bool)
+        self.left_out_[chosen.numpy()] = learned.left_out
+        self._tell(learned)
+        return self
+
+    def _learned(
+        self, data: Tensor, sample: _Sample, left_out: np.ndarray, dim: int, seed: int
+    ) -> _Learned:
+        """An atlas of the sample of what of the data (N, ...) is not left out."""
         for more in _MORE:
-            whole, nodes = _connected(data, whole, left_out, dim, more * _NODES[dim], seed)
-            sample = whole.some(_FITTED, seed)
+            sample, nodes, left_out = _connected(
+                data, sample, left_out, dim, more * _NODES[dim], seed
+            )
             noise = self._noise(sample, dim)
             # The products of one chart are too small for several threads.
             with threads_for(0.0):
@@ -137,33 +160,32 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
             enough = fits.error <= _TOO_MUCH**2 * noise or len(nodes.points) == len(sample.flat)
             if enough or self.n_charts != "auto" or self.noise_std is not None:
                 break
+        atlas = self._atlas(fits, sample, noise)
+        known = torch.from_numpy(~left_out).nonzero().squeeze(1)
+        most = min(_JUDGED, max(_LEAST_JUDGED, _NUMBERS // sample.flat.shape[1]))
+        return _Learned(atlas, atlas.quality(data[known[:: -(-len(known) // most)]]), left_out)
+
+    def _tell(self, learned: _Learned) -> None:
+        """Warn of what is doubtful."""
+        atlas, quality, left_out = learned
         if left_out.mean() > _TOLD:
             warnings.warn(
-                f"{left_out.sum()} of {len(data)} points are left out: they are apart from the others "
-                "in groups too small for a chart; see left_out_.",
-                stacklevel=3,
+                f"{left_out.sum()} of {len(left_out)} points are left out: they are apart from the "
+                "others, alone or in groups too small for a chart; see left_out_.",
+                stacklevel=4,
             )
-        self.atlas_ = self._atlas(fits, sample, noise)
-        if (bent := _bent(self.atlas_)) > _UNCLEAR:
+        if (bent := _bent(atlas)) > _UNCLEAR:
             warnings.warn(
-                f"The noise of x, {self.atlas_.noise_std:.3g}, is {bent:.2g} times the radius of "
+                f"The noise of x, {atlas.noise_std:.3g}, is {bent:.2g} times the radius of "
                 "curvature, or the size, of what was learned: it is not clear that x has such a shape.",
-                stacklevel=3,
+                stacklevel=4,
             )
-        self.dim_, self.n_charts_ = dim, self.atlas_.n_charts
-        self.left_out_ = left_out
-        n = sample.flat.shape[1]
-        self.n_features_in_ = n
-        learned = torch.from_numpy(~left_out).nonzero().squeeze(1)
-        most = min(_JUDGED, max(_LEAST_JUDGED, _NUMBERS // n))
-        self.quality_ = quality = self.atlas_.quality(data[learned[:: -(-len(learned) // most)]])
-        if not quality.healthy:
+        if quality.faults:
             warnings.warn(
                 f"The atlas does not hold the data: {'; '.join(quality.faults)}, within a tolerance of "
-                f"{self.atlas_.tolerance:.3g}; see quality_.",
-                stacklevel=3,
+                f"{atlas.tolerance:.3g}; see quality_.",
+                stacklevel=4,
             )
-        return self
 
     def _check(self, n_features: int) -> None:
         if self.dim != "auto":
@@ -261,27 +283,37 @@ class _Sample(NamedTuple):
         principal = Principal.of(flat, seed)
         return cls(units, flat, principal, principal.coordinates(flat))
 
-    def some(self, count: int, seed: int) -> _Sample:
-        """At most so many of the data, drawn at random."""
-        if len(self.flat) <= count:
-            return self
-        pick = torch.randperm(len(self.flat), generator=torch.Generator().manual_seed(seed))[:count]
-        return self._replace(flat=self.flat[pick], coordinates=self.coordinates[pick])
+
+class _Learned(NamedTuple):
+    """An atlas, its quality on the points that were not left out, and those that were, (N,)."""
+
+    atlas: Atlas
+    quality: Quality
+    left_out: np.ndarray
+
+
+def _chosen(count: int, seed: int) -> Tensor:
+    """Indices of so many points, or of enough of them drawn at random."""
+    if count <= _FITTED:
+        return torch.arange(count)
+    draw = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return draw[:_FITTED].sort().values
 
 
 def _connected(
     data: Tensor, sample: _Sample, left_out: np.ndarray, dim: int, count: int, seed: int
-) -> tuple[_Sample, Nodes]:
-    """A sample of what of the data (N, ...) is not left out, and at most so many nodes of it.
+) -> tuple[_Sample, Nodes, np.ndarray]:
+    """A sample of what of the data (N, ...) is not left out, at most so many nodes of it, and what is.
 
-    Points in components too small for a chart are left out from now on; units and nodes are those of
-    what is learned, not of outliers.
+    Points in components too small for a chart are left out too; units and nodes are those of what is
+    learned, not of outliers.
     """
+    left_out = left_out.copy()
     while True:
         nodes = make_nodes(sample.coordinates.numpy(), count, _NEIGHBORS[dim], seed, dim == 1)
         held = _held(nodes, sample.coordinates, dim)
         if held.all():
-            return sample, nodes
+            return sample, nodes, left_out
         left_out[~left_out] = ~held
         sample = _Sample.of(data[torch.from_numpy(~left_out)], seed)
 
