@@ -138,7 +138,8 @@ def _logarithm(
     jumps = shots.bound.isfinite() & (shots.length <= _ELSEWHERE * length)
     left &= ~(jumps & (least[pair] <= (1 + ARRIVED) * shots.length))
     again = left.nonzero().squeeze(-1)
-    if len(again):
+    # No points of a curve are conjugate.
+    if len(again) and manifold.dim > 1:
         half = points.shape[1] // 2
         middle = points[again, half], points[again, half + 1]
         rows, hinged = bend(

@@ -27,7 +27,9 @@ def interpolate(x: Tensor, nodes: np.ndarray, coords: np.ndarray) -> Tensor:
     pool = NearestNeighbors(n_neighbors=min(len(nodes), 2 * k)).fit(coords).kneighbors(coords)[1]
     places, marks = torch.from_numpy(nodes).to(x), torch.from_numpy(coords).to(x)
     parts = []
-    for part, near in zip(x.split(_CHUNK), torch.from_numpy(pool[owner]).split(_CHUNK), strict=True):
+    for part, near in zip(
+        x.split(_CHUNK), torch.from_numpy(pool[owner]).split(_CHUNK), strict=True
+    ):
         gap = (places[near] - part.unsqueeze(1)).norm(dim=-1)
         near = near.gather(1, gap.topk(k, largest=False).indices)
         around, known = places[near], marks[near]

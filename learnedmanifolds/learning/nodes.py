@@ -134,7 +134,7 @@ def _seen(points: np.ndarray, seed: int, even: bool) -> _Seen:
         return _Seen.CURVE
     first, *coarser = dims[even:]
     top = int(np.argmax(coarser))
-    rises = coarser[top] >= _RISE * first and min(coarser[:top + 1]) >= _FALL * first
+    rises = coarser[top] >= _RISE * first and min(coarser[: top + 1]) >= _FALL * first
     return _Seen.BENDS if rises else _Seen.NOISE
 
 
@@ -216,7 +216,9 @@ def _relative_neighbors(
     return row[kept], column[kept], length[kept]
 
 
-def _two_shortest(row: np.ndarray, column: np.ndarray, length: np.ndarray, count: int) -> np.ndarray:
+def _two_shortest(
+    row: np.ndarray, column: np.ndarray, length: np.ndarray, count: int
+) -> np.ndarray:
     """Lengths of the two shortest edges at each node, infinite where there is none, (2, M)."""
     node, twice = np.concatenate([row, column]), np.concatenate([length, length])
     order = np.lexsort((twice, node))
