@@ -120,7 +120,13 @@ def _logarithm(
     points = chain_points(manifold, chain)
     keep, _ = distinct(pair, points, energy_length(points), len(y), *_BETWEEN)
     pair, chain = pair[keep], Located(chain.chart[keep], chain.coords[keep])
-    points, length, leaving, arriving = discrete_geodesics(manifold, chain)
+    points, length, leaving, arriving, whole = discrete_geodesics(manifold, chain)
+    # Chains that leap count only where there are no others.
+    some = torch.bincount(pair[whole], minlength=len(y)) > 0
+    kept = whole | ~some[pair]
+    pair, points, length, leaving, arriving = (
+        v[kept] for v in (pair, points, length, leaving, arriving)
+    )
     keep, distance = distinct(pair, points, length, len(y), *_RELAXED)
     pair, points, length, leaving, arriving = (
         v[keep] for v in (pair, points, length, leaving, arriving)
