@@ -103,6 +103,11 @@ class SampleGraph:
             index[own] = torch.cdist(located.coords[own], self._coords[k]).argmin(-1)
         return (index + located.chart * self.per_chart).cpu().numpy()
 
+    def distance(self, start: Located, end: Located) -> Tensor:
+        """Lengths of the shortest ways between the nodes nearest to points, infinite without one, (N,)."""
+        lengths = self._shortest[0][self.nearest_node(start), self.nearest_node(end)]
+        return torch.from_numpy(lengths).to(self.points)
+
     def paths(self, start: Located, end: Located, n_ways: int) -> list[list[list[int]]]:
         """For each pair of points up to ``n_ways`` ways of nodes, the shortest first.
 

@@ -43,7 +43,8 @@ class Logarithm(NamedTuple):
         Ambient, tangent at the starts; NaN where no geodesic was found.
     distance : Tensor, shape (N,)
         Its length; where no geodesic was found that of the shortest discrete path (along a boundary
-        of the manifold it is not a geodesic), infinity between components.
+        of the manifold it is not a geodesic), or of a way through nodes of the charts, infinity between
+        components.
     miss : Tensor, shape (N,)
         How far the geodesic ends from the target, in the units of the data: by how much the charts
         disagree, at most about the tolerance of the manifold.
@@ -121,13 +122,15 @@ def _logarithm(
     keep, _ = distinct(pair, points, energy_length(points), len(y), *_BETWEEN)
     pair, chain = pair[keep], Located(chain.chart[keep], chain.coords[keep])
     points, length, leaving, arriving, whole = discrete_geodesics(manifold, chain)
-    # Chains that leap count only where there are no others.
+    # Chains that leap count only as starts, where there are no others.
     some = torch.bincount(pair[whole], minlength=len(y)) > 0
     kept = whole | ~some[pair]
     pair, points, length, leaving, arriving = (
         v[kept] for v in (pair, points, length, leaving, arriving)
     )
     keep, distance = distinct(pair, points, length, len(y), *_RELAXED)
+    if not bool(some.all()):
+        distance = torch.where(some, distance, graph.distance(forth, other))
     pair, points, length, leaving, arriving = (
         v[keep] for v in (pair, points, length, leaving, arriving)
     )
