@@ -19,9 +19,9 @@ _LARGE = 512
 _CROSSINGS = 3
 _BISECTOR = 0.1
 
-# Ways apart from each other in units of the direct way: within a quarter of its middle most are
-# detours that shorten to it, and with half of it ways around small hills are left out.
-_APART = 0.5
+# Ways apart from each other in units of the direct way: with half of it those around the other side of
+# the tube of a torus are left out, and with less than a quarter most are detours that shorten to it.
+_APART = 0.25
 
 
 class SampleGraph:
