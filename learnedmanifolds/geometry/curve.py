@@ -26,9 +26,10 @@ class ArcLength:
     def __init__(self, manifold: ChartedManifold) -> None:
         self.manifold = manifold
         nodes, weights = np.polynomial.legendre.leggauss(_NODES)
-        kind = {"dtype": manifold.dtype, "device": manifold.device}
-        self._part = torch.tensor((nodes + 1) / 2, **kind)
-        self._weight = torch.tensor(weights / 2, **kind)
+        self._part, self._weight = (
+            torch.from_numpy(value / 2).to(dtype=manifold.dtype, device=manifold.device)
+            for value in (nodes + 1, weights)
+        )
         rounding = _AGREE * torch.finfo(manifold.dtype).eps ** 0.75
         count, self._sums = _PANELS, self._table(_PANELS)
         while count < _MOST_PANELS:
@@ -105,8 +106,8 @@ def arc_length(manifold: ChartedManifold) -> ArcLength:
 class Walk(NamedTuple):
     """Where walks along a curve end.
 
-    ``chart`` (N,), ``coords`` (N, 1); ``scale`` (N,), coordinates of a parallel vector at the end in units
-    of those at the start; ``time`` (N,), the part of the way that was gone.
+    ``chart`` (N,), ``coords`` (N, 1); ``scale`` (N,), coordinates of a parallel vector at the end in
+    units of those at the start; ``time`` (N,), the part of the way that was gone.
     """
 
     chart: Tensor

@@ -104,7 +104,7 @@ class SampleGraph:
         return (index + located.chart * self.per_chart).cpu().numpy()
 
     def distance(self, start: Located, end: Located) -> Tensor:
-        """Lengths of the shortest ways between the nodes nearest to points, infinite without one, (N,)."""
+        """Lengths (N,) of shortest ways between the nodes nearest to points, infinite without one."""
         lengths = self._shortest[0][self.nearest_node(start), self.nearest_node(end)]
         return torch.from_numpy(lengths).to(self.points)
 

@@ -31,8 +31,8 @@ _CLOSES = 1.5
 _MEANS = 5
 # An edge longer than this many times the usual length at both its ends bridges a gap; latter on curves.
 _BRIDGE, _BRIDGES, _ROUNDING = 4.0, 2.5, 1e-9
-# An edge of a curve longer than this many times the second shortest at one of its ends, and at neither the
-# shortest, joins two strands.
+# An edge of a curve longer than this many times the second shortest at one of its ends, and at neither
+# the shortest, joins two strands.
 _RUNG = 2.5
 
 
@@ -124,7 +124,8 @@ def _seen(points: np.ndarray, seed: int, even: bool) -> _Seen:
     """What points (M, n) near a curve look like: noise is of more dimensions the nearer one looks.
 
     Where points are too few for the bends they are of more the farther one looks, at once: noise on
-    arms beside each other is of fewer first. The nearest of nodes that are spread evenly are as on a grid, and count less.
+    arms beside each other is of fewer first. The nearest of nodes that are spread evenly are as on a
+    grid, and count less.
     """
     if len(points) < _LEAST:
         return _Seen.CURVE
