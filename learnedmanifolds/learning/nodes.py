@@ -12,12 +12,12 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from learnedmanifolds.learning.scales import at_scales
-from learnedmanifolds.learning.shortest_path import shortest_path
+from learnedmanifolds.learning.shortest_path import greedy_curves, shortest_path
 
 # Points that nodes are chosen from.
 _MOST = 20_000
-# Below so many points a node all points are nodes.
-_PER_NODE = 2
+# Below so many points a node, or so many near curves, all points are nodes.
+_PER_NODE, _EXACT = 2, 2000
 # Fewest nodes of a curve with noise, and most points that are put in order.
 _FEWEST, _ORDERED = 24, 400
 # Largest dimension at the finest scale that is a curve's, and how much larger it is at a coarser one
@@ -75,16 +75,20 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     Gonzalez, Theoretical Computer Science 38, 1985 (farthest-point sampling); Toussaint, Pattern
     Recognition 12, 1980 (relative neighbourhood graph).
     """
-    points = np.unique(x, axis=0) if len(x) <= _PER_NODE * count else _means(x, count, seed)
+    few = max(_PER_NODE * count, _EXACT if curve else 0)
+    points = np.unique(x, axis=0) if len(x) <= few else _means(x, count, seed)
     if len(points) < 2:
         return Nodes(points, csr_array((len(points),) * 2), np.zeros(len(points), dtype=int))
     found = _seen(points, seed, len(points) < len(x)) if curve else _Seen.CURVE
-    graph = _neighbor_graph(points, n_neighbors, curve)
+    if found is not _Seen.BENDS and len(points) > _PER_NODE * count:
+        points = _means(x, count, seed)
+        found = _seen(points, seed, True)
+    graph = _neighbor_graph(points, n_neighbors, curve, len(points) < len(x))
     noisy = found is _Seen.NOISE
     while noisy and len(points) >= 2 * _FEWEST:
         points = _means(x, len(points) // 2, seed, _MEANS)
         found = _seen(points, seed, True)
-        graph = _neighbor_graph(points, n_neighbors, curve)
+        graph = _neighbor_graph(points, n_neighbors, curve, True)
         noisy = found is _Seen.NOISE or (found is _Seen.CURVE and _branches(graph))
     component = connected_components(graph, directed=False)[1]
     exact = found is _Seen.BENDS and len(points) == len(x)
@@ -95,14 +99,14 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     return Nodes(points, graph, component, exact)
 
 
-def _neighbor_graph(points: np.ndarray, n_neighbors: int, curve: bool) -> csr_array:
-    """Lengths of the edges between points (M, n) and their nearest others, (M, M)."""
+def _neighbor_graph(points: np.ndarray, n_neighbors: int, curve: bool, even: bool) -> csr_array:
+    """Lengths (M, M) of the edges between points (M, n), spread evenly or not, and others nearby."""
     k = min(n_neighbors, len(points) - 1)
     distance, index = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
     usual = np.maximum(distance[:, -1], 1e-300)
     row, column, length = np.repeat(np.arange(len(points)), k), index.ravel(), distance.ravel()
     if curve:
-        row, column, length = _relative_neighbors(points, index)
+        row, column, length = _relative_neighbors(points, index, even)
     bridge = _BRIDGES if curve else _BRIDGE
     near = length <= bridge * np.minimum(usual[row], usual[column])
     graph = csr_array((length[near], (row[near], column[near])), shape=(len(points),) * 2)
@@ -151,8 +155,7 @@ def _in_order(points: np.ndarray, graph: csr_array, component: np.ndarray) -> cs
     for c in branched:
         own = np.flatnonzero(component == c)
         if len(own) > _ORDERED:
-            ends = np.stack(graph[own][:, own].tocoo().coords)
-            pairs.append(own[ends])
+            pairs.append(own[greedy_curves(cdist(points[own], points[own]))])
             continue
         path = own[shortest_path(cdist(points[own], points[own]))]
         steps = np.linalg.norm(points[path] - points[np.roll(path, 1)], axis=1)
@@ -187,12 +190,12 @@ def _means(x: np.ndarray, count: int, seed: int, steps: int = 1) -> np.ndarray:
 
 
 def _relative_neighbors(
-    points: np.ndarray, index: np.ndarray
+    points: np.ndarray, index: np.ndarray, even: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of points (M, n) that no third one is nearer to both of than they are to each other.
 
     Of the nearest others (M, k) of each, and where chains of these end: across wide gaps, not from one
-    strand of a curve to another.
+    strand of a curve to another, which the length of an edge tells where points are spread evenly.
     """
     gaps = cdist(points, points)
     least = (1 - _ROUNDING) * gaps
@@ -211,6 +214,8 @@ def _relative_neighbors(
     end = (degree < 2) & ~branched
     kept = close | (end[row] & end[column])
     row, column, length = row[kept], column[kept], gaps[row, column][kept]
+    if not even:
+        return row, column, length
     shortest, second = _two_shortest(row, column, length, len(points))
     rung = length > _RUNG * np.minimum(second[row], second[column])
     kept = ~rung | (length == shortest[row]) | (length == shortest[column])

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from scipy.special import ellipe, ellipeinc
 
@@ -70,6 +71,7 @@ def test_derivatives_by_the_velocity_are_the_tangent_and_the_curvature():
     assert abs(float(second) + 1 / 9) < 1e-7
 
 
+@pytest.mark.filterwarnings("ignore:The atlas does not hold the data")
 def test_distances_on_a_curve_that_crosses_itself_take_few_decodes():
     source = torch.Generator().manual_seed(0)
     t = 2 * math.pi * torch.rand(2000, generator=source, dtype=torch.float64)
