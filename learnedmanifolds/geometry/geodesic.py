@@ -8,6 +8,7 @@ import torch
 from scipy.integrate import DOP853
 from torch import Tensor
 
+from learnedmanifolds.geometry.curve import walk
 from learnedmanifolds.geometry.local import (
     ChartedManifold,
     LocalGeometry,
@@ -127,6 +128,8 @@ def flow(
         tolerance = torch.finfo(carried.dtype).eps ** 0.55
     n, m, d = carried.shape
     dtype, device = carried.dtype, carried.device
+    if d == 1:
+        return _curve_flow(manifold, start, carried, weights, jacobi, moving)
     fields = m * (1 + moving) if jacobi else 0
     system = _System(manifold, m, fields)
     state = system.pack(start.coords, carried)
@@ -204,6 +207,27 @@ def flow(
     time = torch.where(time >= 1 - 1e-14, torch.ones_like(time), time)
     j = m if moving else 0
     return Flow(chart, coords, carried, ends[..., :k], rates[..., :k], ends[..., k:][:, :j], time)
+
+
+def _curve_flow(
+    manifold: ChartedManifold,
+    start: Located,
+    carried: Tensor,
+    weights: Tensor,
+    jacobi: bool,
+    moving: bool,
+) -> Flow:
+    """See `flow`; a curve has no curvature of its own, so that Jacobi fields are linear in time."""
+    m = carried.shape[1]
+    velocity = (weights.unsqueeze(-1) * carried).sum((1, 2))
+    end = walk(manifold, start, velocity, _GAP, _MAX_HOPS, _MAX_STEPS)
+    none = carried.new_zeros(len(carried), 0, 0)
+    one = torch.ones_like(carried[..., :1]).expand(-1, m, m)
+    field, moved = (one if jacobi else none), (one if jacobi and moving else none)
+    carried = end.scale.view(-1, 1, 1) * carried
+    return Flow(
+        end.chart, end.coords, carried, field * end.time.view(-1, 1, 1), field, moved, end.time
+    )
 
 
 class _System:

@@ -19,9 +19,9 @@ _LARGE = 512
 _CROSSINGS = 3
 _BISECTOR = 0.1
 
-# Ways apart from each other in units of the direct way: within a quarter of its middle most are
-# detours that shorten to it, and with half of it ways around small hills are left out.
-_APART = 0.5
+# Ways apart from each other in units of the direct way: with half of it those around the other side of
+# the tube of a torus are left out, and with less than a quarter most are detours that shorten to it.
+_APART = 0.25
 
 
 class SampleGraph:
@@ -102,6 +102,11 @@ class SampleGraph:
             own = located.chart == k
             index[own] = torch.cdist(located.coords[own], self._coords[k]).argmin(-1)
         return (index + located.chart * self.per_chart).cpu().numpy()
+
+    def distance(self, start: Located, end: Located) -> Tensor:
+        """Lengths (N,) of shortest ways between the nodes nearest to points, infinite without one."""
+        lengths = self._shortest[0][self.nearest_node(start), self.nearest_node(end)]
+        return torch.from_numpy(lengths).to(self.points)
 
     def paths(self, start: Located, end: Located, n_ways: int) -> list[list[list[int]]]:
         """For each pair of points up to ``n_ways`` ways of nodes, the shortest first.

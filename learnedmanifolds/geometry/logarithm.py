@@ -43,7 +43,8 @@ class Logarithm(NamedTuple):
         Ambient, tangent at the starts; NaN where no geodesic was found.
     distance : Tensor, shape (N,)
         Its length; where no geodesic was found that of the shortest discrete path (along a boundary
-        of the manifold it is not a geodesic), infinity between components.
+        of the manifold it is not a geodesic), or of a way through nodes of the charts, infinity between
+        components.
     miss : Tensor, shape (N,)
         How far the geodesic ends from the target, in the units of the data: by how much the charts
         disagree, at most about the tolerance of the manifold.
@@ -120,8 +121,16 @@ def _logarithm(
     points = chain_points(manifold, chain)
     keep, _ = distinct(pair, points, energy_length(points), len(y), *_BETWEEN)
     pair, chain = pair[keep], Located(chain.chart[keep], chain.coords[keep])
-    points, length, leaving, arriving = discrete_geodesics(manifold, chain)
+    points, length, leaving, arriving, whole = discrete_geodesics(manifold, chain)
+    # Chains that leap count only as starts, where there are no others.
+    some = torch.bincount(pair[whole], minlength=len(y)) > 0
+    kept = whole | ~some[pair]
+    pair, points, length, leaving, arriving = (
+        v[kept] for v in (pair, points, length, leaving, arriving)
+    )
     keep, distance = distinct(pair, points, length, len(y), *_RELAXED)
+    if not bool(some.all()):
+        distance = torch.where(some, distance, graph.distance(forth, other))
     pair, points, length, leaving, arriving = (
         v[keep] for v in (pair, points, length, leaving, arriving)
     )
@@ -138,7 +147,8 @@ def _logarithm(
     jumps = shots.bound.isfinite() & (shots.length <= _ELSEWHERE * length)
     left &= ~(jumps & (least[pair] <= (1 + ARRIVED) * shots.length))
     again = left.nonzero().squeeze(-1)
-    if len(again):
+    # No points of a curve are conjugate.
+    if len(again) and manifold.dim > 1:
         half = points.shape[1] // 2
         middle = points[again, half], points[again, half + 1]
         rows, hinged = bend(

@@ -19,6 +19,9 @@ _LARGEST_STEP = 0.3
 _CHUNK = 4_000_000
 # A chain is shorter than its arc by a part of turn^2 / 24, 0.4 percent, at so many chords at most.
 _LARGEST_TURN, _MOST = 0.3, 128
+# A chord whose middle is farther from the manifold, in units of it, than that of an arc leaps to another
+# part: halfway along the manifold is elsewhere.
+_LEAP = 0.15
 # Quadratic convergence: after this step the chain is off by far less than by its chords.
 _LAST_STEP = 1e-2
 
@@ -155,12 +158,15 @@ class DiscreteGeodesics(NamedTuple):
     length : Tensor, shape (N,)
     tangent, arriving : Tensor, shape (N, n)
         Directions at the start and at the end, to second order in the chords.
+    whole : Tensor of bool, shape (N,)
+        Whether all chords are along the manifold; else the chain leaps from one part of it to another.
     """
 
     points: Tensor
     length: Tensor
     tangent: Tensor
     arriving: Tensor
+    whole: Tensor
 
 
 def discrete_geodesics(manifold: ChartedManifold, chain: Located) -> DiscreteGeodesics:
@@ -170,6 +176,7 @@ def discrete_geodesics(manifold: ChartedManifold, chain: Located) -> DiscreteGeo
     points, length = x.clone(), x[:, 0, 0].clone()
     tangent, arriving = x[:, 0].clone(), x[:, 0].clone()
     rows = torch.arange(len(x), device=x.device)
+    whole = torch.zeros_like(rows, dtype=torch.bool)
     stride = 1
     while True:
         chords = x[:, 1:] - x[:, :-1]
@@ -179,13 +186,18 @@ def discrete_geodesics(manifold: ChartedManifold, chain: Located) -> DiscreteGeo
         arriving[rows] = 1.5 * chords[:, -1] - 0.5 * chords[:, -2]
         along = (chords[:, 1:] * chords[:, :-1]).sum(-1)
         bent = (along < math.cos(_LARGEST_TURN) * size[:, 1:] * size[:, :-1]).any(-1)
+        halved = _halved(manifold, chain)
+        off = (chain_points(manifold, halved)[:, 1::2] - 0.5 * (x[:, 1:] + x[:, :-1])).norm(dim=-1)
+        leaps = (off > _LEAP * size + manifold.noise_std).any(-1)
+        whole[rows] = ~leaps
+        bent |= leaps
         if chords.shape[1] >= _MOST or not bool(bent.any()):
             break
         stride *= 2
-        rows, chain = rows[bent], Located(chain.chart[bent], chain.coords[bent])
-        chain = relax(manifold, _halved(manifold, chain))
+        rows = rows[bent]
+        chain = relax(manifold, Located(halved.chart[bent], halved.coords[bent]))
         x = chain_points(manifold, chain)
-    return DiscreteGeodesics(points, length, tangent, arriving)
+    return DiscreteGeodesics(points, length, tangent, arriving, whole)
 
 
 def _halved(manifold: ChartedManifold, chain: Located) -> Located:

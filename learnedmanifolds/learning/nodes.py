@@ -21,14 +21,19 @@ _PER_NODE, _EXACT = 2, 2000
 # Fewest nodes of a curve with noise, and most points that are put in order.
 _FEWEST, _ORDERED = 24, 400
 # Largest dimension at the finest scale that is a curve's, and how much larger it is at a coarser one
-# where the points are too few for the bends; fewest points that tell.
-_CURVE, _RISE, _LEAST = 1.6, 1.1, 20
+# where the points are too few for the bends, not having been smaller between; fewest points that tell.
+_CURVE, _RISE, _FALL, _LEAST = 1.6, 1.1, 0.95, 20
+# Part of the nodes that branch where noise is left between them; a curve that crosses itself has few.
+_BRANCHED = 0.05
 # Ends of a path are joined where their distance is at most so many times the longest of its steps.
 _CLOSES = 1.5
 # Times that nodes move to the means of their points.
 _MEANS = 5
 # An edge longer than this many times the usual length at both its ends bridges a gap; latter on curves.
 _BRIDGE, _BRIDGES, _ROUNDING = 4.0, 2.5, 1e-9
+# An edge of a curve longer than this many times the second shortest at one of its ends, and at neither
+# the shortest, joins two strands.
+_RUNG = 2.5
 
 
 class Nodes(NamedTuple):
@@ -78,19 +83,13 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     if found is not _Seen.BENDS and len(points) > _PER_NODE * count:
         points = _means(x, count, seed)
         found = _seen(points, seed, True)
-    while found is _Seen.NOISE and len(points) >= 2 * _FEWEST:
+    graph = _neighbor_graph(points, n_neighbors, curve, len(points) < len(x))
+    noisy = found is _Seen.NOISE
+    while noisy and len(points) >= 2 * _FEWEST:
         points = _means(x, len(points) // 2, seed, _MEANS)
         found = _seen(points, seed, True)
-    k = min(n_neighbors, len(points) - 1)
-    distance, index = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
-    usual = np.maximum(distance[:, -1], 1e-300)
-    row, column, length = np.repeat(np.arange(len(points)), k), index.ravel(), distance.ravel()
-    if curve:
-        row, column, length = _relative_neighbors(points, index)
-    bridge = _BRIDGES if curve else _BRIDGE
-    near = length <= bridge * np.minimum(usual[row], usual[column])
-    graph = csr_array((length[near], (row[near], column[near])), shape=(len(points),) * 2)
-    graph = graph.maximum(graph.T).tocsr()
+        graph = _neighbor_graph(points, n_neighbors, curve, True)
+        noisy = found is _Seen.NOISE or (found is _Seen.CURVE and _branches(graph))
     component = connected_components(graph, directed=False)[1]
     exact = found is _Seen.BENDS and len(points) == len(x)
     # Too few, or noisy to the last: neighbours alone would branch.
@@ -98,6 +97,25 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
         graph = _in_order(points, graph, component)
         component = connected_components(graph, directed=False)[1]
     return Nodes(points, graph, component, exact)
+
+
+def _neighbor_graph(points: np.ndarray, n_neighbors: int, curve: bool, even: bool) -> csr_array:
+    """Lengths (M, M) of the edges between points (M, n), spread evenly or not, and others nearby."""
+    k = min(n_neighbors, len(points) - 1)
+    distance, index = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
+    usual = np.maximum(distance[:, -1], 1e-300)
+    row, column, length = np.repeat(np.arange(len(points)), k), index.ravel(), distance.ravel()
+    if curve:
+        row, column, length = _relative_neighbors(points, index, even)
+    bridge = _BRIDGES if curve else _BRIDGE
+    near = length <= bridge * np.minimum(usual[row], usual[column])
+    graph = csr_array((length[near], (row[near], column[near])), shape=(len(points),) * 2)
+    return graph.maximum(graph.T).tocsr()
+
+
+def _branches(graph: csr_array) -> bool:
+    """Whether more nodes have a third neighbour than where a curve crosses itself."""
+    return bool((np.diff(graph.indptr) > 2).mean() > _BRANCHED)
 
 
 class _Seen(Enum):
@@ -109,7 +127,9 @@ class _Seen(Enum):
 def _seen(points: np.ndarray, seed: int, even: bool) -> _Seen:
     """What points (M, n) near a curve look like: noise is of more dimensions the nearer one looks.
 
-    The nearest of nodes that are spread evenly are as on a grid, and count less.
+    Where points are too few for the bends they are of more the farther one looks, at once: noise on
+    arms beside each other is of fewer first. The nearest of nodes that are spread evenly are as on a
+    grid, and count less.
     """
     if len(points) < _LEAST:
         return _Seen.CURVE
@@ -118,7 +138,9 @@ def _seen(points: np.ndarray, seed: int, even: bool) -> _Seen:
     if dims[0] <= _CURVE:
         return _Seen.CURVE
     first, *coarser = dims[even:]
-    return _Seen.BENDS if max(coarser) >= _RISE * first else _Seen.NOISE
+    top = int(np.argmax(coarser))
+    rises = coarser[top] >= _RISE * first and min(coarser[: top + 1]) >= _FALL * first
+    return _Seen.BENDS if rises else _Seen.NOISE
 
 
 def _in_order(points: np.ndarray, graph: csr_array, component: np.ndarray) -> csr_array:
@@ -168,12 +190,12 @@ def _means(x: np.ndarray, count: int, seed: int, steps: int = 1) -> np.ndarray:
 
 
 def _relative_neighbors(
-    points: np.ndarray, index: np.ndarray
+    points: np.ndarray, index: np.ndarray, even: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of points (M, n) that no third one is nearer to both of than they are to each other.
 
     Of the nearest others (M, k) of each, and where chains of these end: across wide gaps, not from one
-    strand of a curve to another.
+    strand of a curve to another, which the length of an edge tells where points are spread evenly.
     """
     gaps = cdist(points, points)
     least = (1 - _ROUNDING) * gaps
@@ -185,5 +207,29 @@ def _relative_neighbors(
     row, column = row[~between], column[~between]
     close = (index[row] == column[:, None]).any(1) | (index[column] == row[:, None]).any(1)
     degree = np.bincount(np.concatenate([row[close], column[close]]), minlength=len(points))
-    kept = close | ((degree[row] < 2) & (degree[column] < 2))
-    return row[kept], column[kept], gaps[row, column][kept]
+    chains = csr_array((close[close], (row[close], column[close])), shape=gaps.shape)
+    component = connected_components(chains, directed=False)[1]
+    # Of what branches, noise is in the way, and its ends are twigs.
+    branched = np.isin(component, component[degree > 2])
+    end = (degree < 2) & ~branched
+    kept = close | (end[row] & end[column])
+    row, column, length = row[kept], column[kept], gaps[row, column][kept]
+    if not even:
+        return row, column, length
+    shortest, second = _two_shortest(row, column, length, len(points))
+    rung = length > _RUNG * np.minimum(second[row], second[column])
+    kept = ~rung | (length == shortest[row]) | (length == shortest[column])
+    return row[kept], column[kept], length[kept]
+
+
+def _two_shortest(
+    row: np.ndarray, column: np.ndarray, length: np.ndarray, count: int
+) -> np.ndarray:
+    """Lengths of the two shortest edges at each node, infinite where there is none, (2, M)."""
+    node, twice = np.concatenate([row, column]), np.concatenate([length, length])
+    order = np.lexsort((twice, node))
+    node, twice = node[order], twice[order]
+    rank = np.arange(len(node)) - np.searchsorted(node, node)
+    found = np.full((2, count), np.inf)
+    found[rank[rank < 2], node[rank < 2]] = twice[rank < 2]
+    return found

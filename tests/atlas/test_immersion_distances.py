@@ -8,8 +8,6 @@ import learnedmanifolds as lm
 from learnedmanifolds.atlas.immersion import Immersion
 from learnedmanifolds.latent import Rotations, Torus
 
-N = 8
-
 
 class Fixed(nn.Module):
     def __init__(self, point):
@@ -37,11 +35,11 @@ def bumpy(space, n, seed):
 def test_distances_are_symmetric(space, n, seed):
     manifold = lm.PymanoptManifold(bumpy(space, n, seed), seed=0)
     atlas = manifold.atlas
-    ends = [part[:N] for part in atlas.sample(32, seed=seed).split(16)]
+    ends = atlas.sample(16, seed=seed).split(8)
     x, y = (atlas.find(part) for part in ends)
     metric = lm.geometry.InducedMetric(atlas)
     there, back = metric.logarithm(x, y), metric.logarithm(y, x)
-    assert there.distance.isfinite().all()
+    assert there.vector.isfinite().all() and back.vector.isfinite().all()
     torch.testing.assert_close(there.distance, back.distance, rtol=1e-6, atol=1e-9)
     chord = (ends[0] - ends[1]).flatten(1).norm(dim=1)
     assert (there.distance >= chord * (1 - 1e-9)).all()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from oracles import TwoSquares, random_flow, sphere_exp
+from oracles import TwoSquares, draw, random_flow, sphere_exp
 
 import learnedmanifolds as lm
 from learnedmanifolds import Atlas
@@ -152,3 +152,18 @@ def test_a_geodesic_below_its_target_does_not_arrive():
     shots = shoot(atlas, located, y - x, length, atlas.decode(below, 1), None)
     assert torch.allclose(shots.gap, torch.tensor([5.0]).double()) and bool(shots.bound.isinf())
     assert torch.allclose(shoot(atlas, located, y - x, length, y, None).bound, length)
+
+
+def test_no_distance_on_a_torus_is_longer_than_a_geodesic():
+    atlas = Atlas(TorusCharts(3.0, 1.0), tolerance=1e-6).to(torch.float64)
+    metric = InducedMetric(atlas)
+    start = metric.uniform(40, 3)
+    vector = metric.local(start).project(draw(40, 3, seed=4))
+    vector = vector * (torch.linspace(5, 8, 40).double() / vector.norm(dim=1)).unsqueeze(1)
+    # And one that goes round the tube as well as the hole, on the side with the longer ways of nodes.
+    known = torch.tensor([[2.08, 3.42, 0.02], [-3.54, 2.01, 6.85]], dtype=torch.float64).split(1)
+    there = atlas.nearest(known[0])
+    start = Located(*(torch.cat(parts) for parts in zip(start, there, strict=True)))
+    vector = torch.cat([vector, metric.local(there).project(known[1])])
+    end = metric.exp(start, vector)
+    assert float((metric.dist(start, end) / vector.norm(dim=1)).max()) < 1 + 1e-8
