@@ -25,8 +25,9 @@ _COMPARED, _FEWEST_COMPARED, _ACROSS = 512, 64, 0.5**0.5
 _AT_ONCE = 2**24
 # Points that are measured at a time, and numbers in what all charts make of them.
 _ROWS, _MOST_ROWS, _NUMBERS = 32, 1024, 2**21
-DEAD_SHARE = 0.1
-"""A chart with less than this part of an equal share of the data counts as dead."""
+# A chart with less than this part of an equal share counts as dead, if it is of fewer points than this
+# times (d + 2), of which a chart can be made.
+_DEAD_SHARE, _DEAD = 0.1, 2
 # Share of the points from which on sheets cross.
 _CROSSED = 0.005
 
@@ -55,7 +56,7 @@ class Quality:
     condition_number, condition_number_max : float
         Median and largest condition number of the Jacobian over the charts' domains.
     dead_charts : tuple of int
-        Charts with less than a tenth of an equal share.
+        Charts with less than a tenth of an equal share and than 2 (d + 2) points.
     folded : tuple of float
         For each chart the share of its domain that lies, in space, within twice the noise of a part of
         the same domain more than 0.5 away in a coordinate: sheets that the data cannot tell apart.
@@ -136,6 +137,7 @@ def measure_quality(
     holders = held.sum(1)
     twice = holders >= 2
     share = shares.mean(0)
+    least = min(_DEAD_SHARE / manifold.n_charts, _DEAD * (manifold.dim + 2) / len(x))
     condition, folded, crossed = _probe_boxes(manifold)
     crossing = _crossing(manifold, x, held) + float(share @ crossed)
     nan = torch.tensor([float("nan")])
@@ -153,7 +155,7 @@ def measure_quality(
         shares=tuple(share.tolist()),
         condition_number=float(condition.median()),
         condition_number_max=float(condition.max()),
-        dead_charts=tuple((share < DEAD_SHARE / manifold.n_charts).nonzero().flatten().tolist()),
+        dead_charts=tuple((share < least).nonzero().flatten().tolist()),
         folded=folded,
         crossing=crossing,
     )

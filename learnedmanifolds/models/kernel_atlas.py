@@ -39,7 +39,7 @@ _TOLERANCE, _NEARLY_ALL = 1.5, 0.999
 # How far most may be off, in units of the noise, where charts are right.
 _MOST, _TOO_MUCH = 0.95, 2.0
 # So many times the nodes are tried while charts leave more.
-_MORE = (1, 2, 4)
+_MORE = (2, 4)
 _LEAST_NOISE = 1e-6
 # Points that are looked at: more make charts hardly better.
 _FITTED = 50_000
@@ -130,13 +130,9 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         (seed,) = start_seeds(self.random_state, 1)
         chosen = _chosen(len(data), seed)
         data = data[chosen]
-        sample = _Sample.of(data, seed)
-        found = auto_dimension(sample.coordinates, max(_NODES)) if self.dim == "auto" else self.dim
-        learned = self._learned(data, sample, np.zeros(len(data), dtype=bool), int(found), seed)
-        if learned.quality.faults and (apart := outlying(sample.coordinates.numpy())).any():
-            sample = _Sample.of(data[torch.from_numpy(~apart)], seed)
-            again = self._learned(data, sample, apart, int(found), seed)
-            learned = learned if again.quality.faults else again
+        whole = _Sample.of(data, seed)
+        found = auto_dimension(whole.coordinates, max(_NODES)) if self.dim == "auto" else self.dim
+        learned = self._best(data, whole, int(found), seed)
         self.atlas_, self.quality_ = learned.atlas, learned.quality
         self.dim_, self.n_charts_ = int(found), learned.atlas.n_charts
         self.n_features_in_ = learned.atlas.charts.n_ambient
@@ -145,29 +141,41 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         self._tell(learned)
         return self
 
-    def _learned(
-        self, data: Tensor, sample: _Sample, left_out: np.ndarray, dim: int, seed: int
-    ) -> _Learned:
-        """An atlas of the sample of what of the data (N, ...) is not left out."""
+    def _best(self, data: Tensor, whole: _Sample, dim: int, seed: int) -> _Learned:
+        """The first atlas that is enough: of all points, without outliers, of more nodes."""
+        nothing = np.zeros(len(data), dtype=bool)
+        learned = self._learned(data, whole, nothing, dim, 1, seed)
+        if learned.quality.faults and (apart := outlying(whole.coordinates.numpy())).any():
+            sample = _Sample.of(data[torch.from_numpy(~apart)], seed)
+            without = self._learned(data, sample, apart, dim, 1, seed)
+            if not without.quality.faults:
+                return without
         for more in _MORE:
-            sample, nodes, left_out = _connected(
-                data, sample, left_out, dim, more * _NODES[dim], seed
-            )
-            noise = self._noise(sample, dim)
-            # The products of one chart are too small for several threads.
-            with threads_for(0.0):
-                fits = self._fits(nodes, sample.coordinates, dim, noise)
-            enough = fits.error <= _TOO_MUCH**2 * noise or len(nodes.points) == len(sample.flat)
-            if enough or self.n_charts != "auto" or self.noise_std is not None:
+            if learned.enough or self.n_charts != "auto" or self.noise_std is not None:
                 break
+            learned = self._learned(data, whole, nothing, dim, more, seed)
+        return learned
+
+    def _learned(
+        self, data: Tensor, sample: _Sample, left_out: np.ndarray, dim: int, more: int, seed: int
+    ) -> _Learned:
+        """An atlas of what of the data (N, ...) is not left out, of so many times the usual nodes."""
+        count = more * _NODES[dim]
+        sample, nodes, left_out = _connected(data, sample, left_out, dim, count, seed)
+        noise = self._noise(sample, dim)
+        # The products of one chart are too small for several threads.
+        with threads_for(0.0):
+            fits = self._fits(nodes, sample.coordinates, dim, noise)
+        enough = fits.error <= _TOO_MUCH**2 * noise or len(nodes.points) == len(sample.flat)
         atlas = self._atlas(fits, sample, noise)
         known = torch.from_numpy(~left_out).nonzero().squeeze(1)
         most = min(_JUDGED, max(_LEAST_JUDGED, _NUMBERS // sample.flat.shape[1]))
-        return _Learned(atlas, atlas.quality(data[known[:: -(-len(known) // most)]]), left_out)
+        quality = atlas.quality(data[known[:: -(-len(known) // most)]])
+        return _Learned(atlas, quality, left_out, enough)
 
     def _tell(self, learned: _Learned) -> None:
         """Warn of what is doubtful."""
-        atlas, quality, left_out = learned
+        atlas, quality, left_out, _ = learned
         if left_out.mean() > _TOLD:
             warnings.warn(
                 f"{left_out.sum()} of {len(left_out)} points are left out: they are apart from the "
@@ -285,11 +293,15 @@ class _Sample(NamedTuple):
 
 
 class _Learned(NamedTuple):
-    """An atlas, its quality on the points that were not left out, and those that were, (N,)."""
+    """An atlas, its quality on the points that were not left out, those that were, (N,).
+
+    And whether charts leave little, or more nodes are none.
+    """
 
     atlas: Atlas
     quality: Quality
     left_out: np.ndarray
+    enough: bool
 
 
 def _chosen(count: int, seed: int) -> Tensor:

@@ -72,6 +72,12 @@ def test_a_dead_and_a_folded_chart_are_reported():
     assert dead.quality(x).dead_charts == (int(shares[1] < shares[0]),)
     assert any("hardly any data" in fault for fault in dead.quality(x).faults)
     assert not dead.quality(x).healthy
+    # Of ten of a thousand points one can make a chart.
+    angle = torch.cat([torch.linspace(-1.4, 1.4, 990), math.pi + torch.linspace(-0.1, 0.1, 10)])
+    x = torch.stack([angle.cos(), angle.sin()], 1).double()
+    quality = Atlas(Arcs(-0.2), noise_std=0.01).quality(x)
+    assert min(quality.shares) < 0.05 and quality.dead_charts == ()
+    assert Atlas(Arcs(-0.2), noise_std=0.01).quality(x[:992]).dead_charts == (1,)
 
     class Folded(Charts):
         """t -> (t^2, 0): both halves of the box on the same points."""

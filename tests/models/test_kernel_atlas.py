@@ -202,6 +202,21 @@ def test_many_points_that_are_left_out_are_told():
     assert model.left_out_.sum() == 4
 
 
+@pytest.mark.parametrize("name", ["circle", "loop"])
+def test_outliers_all_over_are_left_out(name):
+    toy = lm.datasets.toy(name)
+    x, few = toy.sample(1000, noise=NOISE, seed=0).double(), 50
+    source = torch.Generator().manual_seed(0)
+    x[:few] = 4 * torch.rand(few, x.shape[1], generator=source, dtype=torch.float64) - 2
+    with pytest.warns(UserWarning, match="points are left out"):
+        model = KernelAtlas(dim=1, random_state=0).fit(x)
+    assert model.quality_.healthy
+    far = toy.distance(x).numpy() > 0.3
+    assert 25 <= far.sum() <= few and model.left_out_[far].all() and not model.left_out_[few:].any()
+    clean = toy.sample(300, noise=0.0, seed=1).double()
+    assert float((model.atlas_.project(clean) - clean).norm(dim=1).mean()) < NOISE / 2
+
+
 def test_data_without_a_clear_dimension_are_told_with_what_is_done():
     # Noise of many sizes: the dimension falls on and on with scale.
     source = torch.Generator().manual_seed(0)
