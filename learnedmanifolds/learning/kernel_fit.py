@@ -150,14 +150,29 @@ class KernelFit:
 def interpolate_chart(codes: Tensor, x: Tensor) -> KernelFit:
     """Fit a chart that goes through points (N, q) at their codes (N, d), which stay.
 
-    The width of the bumps, one at each code, is the one of least error at points left out.
+    The width of the bumps, one at each code, is the one of least error at points left out; so is, on a
+    curve, the power of the lengths of its steps that codes are apart.
+
+    References
+    ----------
+    Lee, Computer-Aided Design 21, 1989 (square roots of the lengths, where curves bend between points).
     """
     codes = _inside(codes)
-    fits = [_ridge(codes, x, len(codes), width, _LEAST, _LEAST) for width in _THROUGH]
+    tried = [codes, _evened(codes)] if codes.shape[1] == 1 else [codes]
+    fits = [_ridge(c, x, len(c), width, _LEAST, _LEAST) for c in tried for width in _THROUGH]
     fit = min(fits, key=lambda fit: fit.error)
     # Not what is left out tells whether the chart is one, but what it leaves.
     fit.error = float((x - fit.decode()).square().sum(1).mean())
     return fit
+
+
+def _evened(codes: Tensor) -> Tensor:
+    """Codes (N, 1) in the same order and between the same ends, apart by the roots of what they were."""
+    values, order = codes.squeeze(1).sort()
+    steps = values.diff().sqrt().cumsum(0)
+    moved = torch.zeros_like(values)
+    moved[order[1:]] = steps
+    return (values[0] + (values[-1] - values[0]) * moved / steps[-1]).unsqueeze(1)
 
 
 def fit_chart(codes: Tensor, x: Tensor) -> KernelFit:

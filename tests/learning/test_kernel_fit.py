@@ -7,7 +7,7 @@ import pytest
 import torch
 from oracles import draw
 
-from learnedmanifolds.learning.kernel_fit import _ridge
+from learnedmanifolds.learning.kernel_fit import _ridge, interpolate_chart
 from learnedmanifolds.learning.nodes import make_nodes
 
 
@@ -51,3 +51,31 @@ def test_graphs_of_curves_are_the_polygons_of_their_points(seed):
     assert nodes.graph.data.sum() / 2 == pytest.approx(sides.sum(), rel=1e-9)
     apart = make_nodes(strands, 400, 10, 0, True)
     assert apart.graph.data.max() < 0.1
+
+
+def test_rough_curves_are_nearer_than_chords_and_even_steps_change_nothing():
+    ratios, t = [], np.linspace(-1, 1, 81)
+    waves = np.arange(1, 30)
+    for seed in range(8):
+        # Steps between every other point differ in length and direction: arc length overshoots.
+        size = (
+            np.random.default_rng(seed).standard_normal((58, 20))
+            / np.repeat(waves, 2)[:, None] ** 2
+        )
+        angle = np.pi / 1.1 * waves[:, None] * t
+        x = torch.from_numpy(np.stack([np.cos(angle), np.sin(angle)], 1).reshape(58, -1).T @ size)
+        known, between = x[::2], x[1::2]
+        arc = torch.nn.functional.pad((known[1:] - known[:-1]).norm(dim=1).cumsum(0), (1, 0))
+        fit = interpolate_chart((2 * arc / arc[-1] - 1).unsqueeze(1), known)
+        assert float((fit.decode() - known).norm(dim=1).max()) < 1e-3 * float(known.std())
+        fit.codes = torch.linspace(float(fit.codes.min()), float(fit.codes.max()), 2000).double()[
+            :, None
+        ]
+        chord = ((known[1:] + known[:-1]) / 2 - between).norm(dim=1).mean()
+        ratios.append(float(torch.cdist(between, fit.decode()).amin(1).mean() / chord))
+    assert np.median(ratios) < 0.9
+    angle = torch.linspace(0, 3, 30).double()
+    even = interpolate_chart(
+        (angle / 1.5 - 1).unsqueeze(1), torch.stack([angle.cos(), angle.sin()], 1)
+    )
+    assert torch.allclose(even.codes.diff(dim=0), even.codes[1] - even.codes[0], rtol=0, atol=1e-9)
