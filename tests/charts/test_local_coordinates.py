@@ -104,7 +104,7 @@ def test_more_data_reproduce_the_sphere_better():
     """The error falls faster than the number of points grows."""
     miss = [
         np.sqrt(np.square(off_sphere(anywhere(local_charts(sphere(n), 2, 8), 2))).mean())
-        for n in (200, 800)
+        for n in (300, 1200)
     ]
     assert math.log(miss[0] / miss[1]) / math.log(4) > 1
 

@@ -181,7 +181,7 @@ def test_a_picture(model, tmp_path):
 
 def test_data_that_are_repeated():
     options = {"max_steps": 2, "hidden": (4,), "random_state": 0, "accelerator": "cpu"}
-    x = sphere(250).repeat(3, 1)
+    x = sphere(400).repeat(3, 1)
     assert lm.DiffusionVAE(3, dim=2, **options).fit(x).immersion_.embedded >= 0.99
 
 

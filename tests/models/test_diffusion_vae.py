@@ -90,8 +90,8 @@ def test_walks_on_a_torus_are_stationary_within_ten_steps():
 
     The two comparisons have error rates of 1e-4.
     """
-    x = lm.datasets.Torus(2.0, 1.0).sample(1200, seed=0)
-    model = lm.DiffusionVAE(12, alpha=40, max_steps=1000, random_state=0).fit(x)
+    x = lm.datasets.Torus(2.0, 1.0).sample(1500, seed=0)
+    model = lm.DiffusionVAE(12, alpha=40, max_steps=1400, random_state=0).fit(x)
     walk = model.random_walk(x[:1].expand(1000, 3), 20, seed=0)
     around = walk[..., :2].norm(dim=-1)
     v = torch.atan2(walk[..., 2], around - 2)
