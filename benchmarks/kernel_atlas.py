@@ -236,17 +236,22 @@ def coil(folder: Path) -> None:
             f"view's {show(to_near, 2)}; {refused} of 20 refused"
         )
     held = out.repeat(20)
-    model, seconds = fit(x[~held], dim=1)
-    chart = model.atlas_.locate(x[~held]).chart
-    objects = [np.unique(label[~held.numpy()][chart == k]) for k in range(model.n_charts_)]
-    mixed = sum(len(own) > 1 for own in objects)
-    own, near = errors(model, x[~held], x[held])
-    CONSOLE.print(
-        f"COIL-20, all objects: {int(SampleGraph(model.atlas_).components.max()) + 1} components of "
-        f"{model.n_charts_} charts, {mixed} of them with views of several objects; "
-        f"{int(model.left_out_.sum())} views left out; error over the nearest view's {own / near:.2f}, "
-        f"{seconds:.1f} s, healthy: {model.quality_.healthy}"
-    )
+    for part, name in ((~held, "three views of four"), (held | True, "all views")):
+        model, seconds = fit(x[part], dim=1)
+        known, own = x[part][torch.from_numpy(~model.left_out_)], label[part][~model.left_out_]
+        chart = model.atlas_.locate(known).chart.numpy()
+        mixed = [set(own[chart == k].tolist()) for k in range(model.n_charts_)]
+        mixed = [objects for objects in mixed if len(objects) > 1]
+        near = ""
+        if held[part].sum() == 0:
+            ratio = np.divide(*errors(model, x[part], x[held]))
+            near = f"error over the nearest view's {ratio:.2f}, "
+        CONSOLE.print(
+            f"COIL-20, all objects, {name}: {int(SampleGraph(model.atlas_).components.max()) + 1} "
+            f"components of {model.n_charts_} charts, {len(mixed)} of them with views of several "
+            f"objects ({sorted(set().union(*mixed))}); {int(model.left_out_.sum())} views left out; "
+            f"{near}{seconds:.1f} s, healthy: {model.quality_.healthy}"
+        )
 
 
 def bars(seeds: range) -> None:

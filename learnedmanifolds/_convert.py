@@ -34,8 +34,7 @@ def to_tensor(value: ArrayLike, name: str) -> torch.Tensor:
     if array.dtype == object:
         array = _nullable(value, array)
     if array.dtype.kind not in "biufc":
-        kind = type(value).__name__
-        raise TypeError(f"{name} must be an array of numbers, got {kind} of dtype {array.dtype}")
+        raise TypeError(f"{name} must be an array of numbers, got {_described(value, array)}")
     # torch refuses foreign byte order and negative strides, and warns about read-only memory.
     array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"]).reshape(array.shape)
     try:
@@ -96,6 +95,18 @@ def _nullable(value: object, array: np.ndarray) -> np.ndarray:
         return array
     whole = kinds <= set("iu") and not bool(np.any(value.isna()))  # type: ignore[attr-defined]
     return np.asarray(to_numpy(dtype=np.int64 if whole else np.float64, na_value=np.nan))
+
+
+def _described(value: object, array: np.ndarray) -> str:
+    """What a value that is no numbers is; of a table the columns that are none."""
+    dtypes, kind = getattr(value, "dtypes", None), type(value).__name__
+    if dtypes is not None and hasattr(dtypes, "items"):
+        wrong = [(c, d) for c, d in dtypes.items() if getattr(d, "kind", "O") not in "iufc"]
+        if wrong:
+            column, dtype = wrong[0]
+            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            return f"{kind} with column {column!r} of dtype {dtype}{more}"
+    return f"{kind} of dtype {array.dtype}"
 
 
 def _rank(dtype: torch.dtype) -> int:

@@ -36,9 +36,11 @@ def write(record: Record, path: str | Path) -> None:
     TypeError
         If the path is none.
     OSError
-        If the folder cannot be written.
+        If there is no such folder, or it cannot be written.
     """
     target = as_path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"path must be in a folder that exists, got {str(target)!r}.")
     tensors = {name: tensor.contiguous() for name, tensor in record.tensors.items()}
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(handle)

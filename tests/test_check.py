@@ -275,5 +275,8 @@ def test_missing_values_are_not_finite():
 
 @pytest.mark.parametrize("column", [["p", "q"], pd.array([True, False], dtype="boolean")])
 def test_columns_of_no_numbers(column):
-    with pytest.raises(TypeError, match="x must be an array of numbers, got DataFrame"):
+    expected = "x must be an array of numbers, got DataFrame with column 'c' of dtype"
+    with pytest.raises(TypeError, match=expected):
         as_tensor(FRAME.assign(c=column), "x")
+    with pytest.raises(TypeError, match=f"{expected} .* and 1 more"):
+        as_tensor(FRAME.assign(c=column, d=column), "x")

@@ -19,7 +19,7 @@ from learnedmanifolds._grad import differentiable
 from learnedmanifolds._record import Record, write
 from learnedmanifolds.atlas.batches import by_chart, in_pieces
 from learnedmanifolds.atlas.nearest import anchors, followed, nearest
-from learnedmanifolds.atlas.quality import CHUNK, Quality, measure_quality
+from learnedmanifolds.atlas.quality import Quality, measure_quality
 from learnedmanifolds.atlas.transition import deepest_other, move
 from learnedmanifolds.charts.anchors import Anchors, is_huge
 from learnedmanifolds.charts.base import Charts
@@ -209,11 +209,15 @@ class Atlas:
         """End of a step in coordinates (N, d) through the charts that it crosses."""
         return move(self, located, step)
 
-    def _log_claims(self, x: Tensor, prior: bool, coords: Tensor | None = None) -> Tensor:
+    def _log_claims(self, x: Tensor, prior: bool) -> Tensor:
         """Log of what each chart makes of points (N, n), up to a constant, (K, N)."""
-        coords = self.charts.encode(x) if coords is None else coords
+        coords = self.charts.encode(x)
         # Squares, not squared norms: a norm has no second derivative on the manifold itself.
         square = (self.charts.decode(coords) - x).square().sum(-1)
+        return self._log_weighted(coords, square, prior)
+
+    def _log_weighted(self, coords: Tensor, square: Tensor, prior: bool) -> Tensor:
+        """The same of coordinates (K, N, d) and squared distances from the points there (K, N)."""
         density = self.charts.log_prior(coords) if prior else self.charts.log_latent(coords)
         log_weights = self.weights.log().unsqueeze(-1)
         return log_weights + density - square / (2 * self.noise_std**2)
@@ -329,15 +333,9 @@ class Atlas:
 
     def quality(self, x: ArrayLike) -> Quality:
         """Figures of how well the atlas covers and reproduces the points, see `Quality`."""
-        flat = self.flat(x)
-        with torch.no_grad():
-            parts = flat.split(CHUNK)
-            codes = [self.charts.encode(part) for part in parts]
-            shares = [
-                torch.softmax(self._log_claims(part, True, own), dim=0).T
-                for part, own in zip(parts, codes, strict=True)
-            ]
-            return measure_quality(self, flat, torch.cat(codes, 1), torch.cat(shares))
+        return measure_quality(
+            self, self.flat(x), functools.partial(self._log_weighted, prior=True)
+        )
 
     def plot(self, x: ArrayLike | None = None, *, seed: int | None = 0) -> Figure:
         """Draw the manifold in the colours of its charts, with its border, density and geodesics.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,12 +19,16 @@ _FOLD_GAP = 0.5
 _PAIRED = 0.25
 # Neighbours among which fewer than this part lie farther out than a point beyond a border.
 _AROUND, _AHEAD = 16, 0.34
+# Points held twice whose tangent spaces are compared, and numbers in these; cosine of what is across.
+_COMPARED, _FEWEST_COMPARED, _ACROSS = 512, 64, 0.5**0.5
 # Distances that are held at a time.
 _AT_ONCE = 2**24
-CHUNK = 4096
-"""Points that are measured at a time."""
+# Points that are measured at a time, and numbers in what all charts make of them.
+_ROWS, _MOST_ROWS, _NUMBERS = 32, 1024, 2**21
 DEAD_SHARE = 0.1
 """A chart with less than this part of an equal share of the data counts as dead."""
+# Share of the points from which on sheets cross.
+_CROSSED = 0.005
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,9 @@ class Quality:
         them: beyond the border of the manifold there are few. Outliers of the noise are apart, points in
         a gap side by side: where less than a quarter of those that no chart holds are so, or a single
         one, it is 0.
+    crossing : float
+        Share of the points where sheets cross, as in a figure-eight: two charts that hold the point, or
+        two places of one chart that `folded` counts, have tangent spaces over 45 degrees apart.
     """
 
     n_points: int
@@ -76,6 +84,7 @@ class Quality:
     dead_charts: tuple[int, ...]
     folded: tuple[float, ...]
     in_gaps: float = 0.0
+    crossing: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values, for JSON."""
@@ -83,27 +92,52 @@ class Quality:
 
     @property
     def healthy(self) -> bool:
-        """No dead chart, none folded over a quarter of its box, no gap, 2 % uncovered at most."""
-        whole = self.coverage >= 0.98 and self.in_gaps == 0
-        return not self.dead_charts and max(self.folded) < 0.25 and whole
+        """Whether there are no `faults`."""
+        return not self.faults
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What keeps it from being healthy, in words.
+
+        Dead charts, gaps, crossings of more than 0.5 %, a chart that is folded over a quarter of its
+        domain, more than 2 % of the points that no chart holds.
+        """
+        found = []
+        if self.coverage < 0.98:
+            found.append(
+                f"coverage {self.coverage:.3f}, mean error {self.reconstruction_error:.3g}"
+            )
+        if self.in_gaps > 0:
+            found.append(f"a share of {self.in_gaps:.3g} in gaps between charts")
+        if self.crossing >= _CROSSED:
+            found.append(f"sheets that cross at a share of {self.crossing:.3g}")
+        if max(self.folded) >= 0.25:
+            found.append(f"folded charts, by up to {max(self.folded):.3g}")
+        if self.dead_charts:
+            found.append(f"charts with hardly any data, {list(self.dead_charts)}")
+        return tuple(found)
 
 
 @torch.no_grad()
 def measure_quality(
-    manifold: ChartedManifold, x: Tensor, coords: Tensor, responsibilities: Tensor
+    manifold: ChartedManifold, x: Tensor, log_claims: Callable[[Tensor, Tensor], Tensor]
 ) -> Quality:
-    """Measure charts on flat points (N, n), given codes (K, N, d) and probabilities (N, K) there.
+    """Measure charts on flat points (N, n); no random draw but a fixed probe of the boxes.
 
-    No random draw but a fixed probe of the boxes.
+    ``log_claims(coords, square)`` are logarithms (K, N) of the charts' probabilities, up to a constant,
+    given the points' coordinates (K, N, d) in them and squared distances (K, N) from what is there.
     """
     if not len(x):
         raise ValueError("x must not be empty, got shape (0, ...).")
-    chunks = zip(x.split(CHUNK), coords.split(CHUNK, 1), strict=True)
-    parts = [_measure(manifold, *chunk) for chunk in chunks]
-    error, depth, holders, gap, outward = (torch.cat(p) for p in zip(*parts, strict=True))
+    # Few points of many features: memory that is not new each time is fast.
+    rows = max(_ROWS, min(_MOST_ROWS, _NUMBERS // (manifold.n_charts * x.shape[1])))
+    parts = zip(*(_measure(manifold, part, log_claims) for part in x.split(rows)), strict=True)
+    error, depth, held, gap, outward, shares = (torch.cat(part) for part in parts)
+    holders = held.sum(1)
     twice = holders >= 2
-    share = responsibilities.mean(0)
-    condition, folded = _probe_boxes(manifold)
+    share = shares.mean(0)
+    condition, folded, crossed = _probe_boxes(manifold)
+    crossing = _crossing(manifold, x, held) + float(share @ crossed)
     nan = torch.tensor([float("nan")])
     gaps = gap[twice] if bool(twice.any()) else nan
     return Quality(
@@ -121,14 +155,17 @@ def measure_quality(
         condition_number_max=float(condition.max()),
         dead_charts=tuple((share < DEAD_SHARE / manifold.n_charts).nonzero().flatten().tolist()),
         folded=folded,
+        crossing=crossing,
     )
 
 
 def _measure(
-    manifold: ChartedManifold, x: Tensor, coords: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    manifold: ChartedManifold, x: Tensor, log_claims: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    coords = manifold.charts.encode(x)
     again = manifold.charts.decode(coords)
     error = (again - x).norm(dim=-1)
+    shares = torch.softmax(log_claims(coords, error.square()), dim=0).T
     depth = manifold.charts.domain.depth(coords)
     holds = (depth >= 0) & (error <= manifold.tolerance)
     inside = torch.where(depth >= 0, error, torch.inf).amin(0)
@@ -137,8 +174,8 @@ def _measure(
     gap = torch.zeros_like(best)
     for k in range(manifold.n_charts):
         for j in range(k):
-            distance = (again[k] - again[j]).norm(dim=-1)
-            gap = torch.maximum(gap, torch.where(holds[k] & holds[j], distance, 0.0))
+            both = (holds[k] & holds[j]).nonzero().squeeze(-1)
+            gap[both] = gap[both].maximum((again[k, both] - again[j, both]).norm(dim=-1))
     # Which way points that no domain holds are from the nearest border.
     outward = torch.zeros_like(x)
     out = (depth < 0).all(0).nonzero().squeeze(-1)
@@ -147,7 +184,7 @@ def _measure(
         near = (border - x[out]).norm(dim=-1).argmin(0)
         row = torch.arange(len(out), device=x.device)
         outward[out] = again[near, out] - border[near, row]
-    return best, deepest, holds.sum(0), gap, outward
+    return best, deepest, holds.T, gap, outward, shares
 
 
 def _beyond(x: Tensor, outward: Tensor) -> Tensor:
@@ -185,20 +222,59 @@ def _neighbours(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
-def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...]]:
+def _crossing(manifold: ChartedManifold, x: Tensor, held: Tensor) -> float:
+    """Share of points (N, n) that charts hold (N, K) with tangent spaces across."""
+    twice = (held.sum(1) >= 2).nonzero().squeeze(-1)
+    if manifold.dim == manifold.charts.n_ambient or not len(twice):
+        return 0.0
+    most = max(_FEWEST_COMPARED, min(_COMPARED, _PROBED // manifold.charts.n_ambient))
+    some = twice[:: -(-len(twice) // most)]
+    coords = manifold.charts.encode(x[some])
+    across = torch.zeros(len(some), dtype=torch.bool, device=some.device)
+    known: list[tuple[Tensor, Tensor]] = []
+    for k in range(manifold.n_charts):
+        index = held[some, k].nonzero().squeeze(-1)
+        basis = LocalGeometry(manifold, coords[k, index], k).tangent_basis
+        for other, its_basis in known:
+            both, mine, its = _shared(index, other)
+            across[both[_across(basis[mine], its_basis[its])]] = True
+        known.append((index, basis))
+    return float(across.double().mean()) * len(twice) / len(x)
+
+
+def _shared(index: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What two increasing lists of indices share, and the places of it in both."""
+    mine, its = torch.isin(index, other), torch.isin(other, index)
+    return index[mine], mine.nonzero().squeeze(-1), its.nonzero().squeeze(-1)
+
+
+def _across(basis: Tensor, other: Tensor) -> Tensor:
+    """Which of pairs of tangent spaces, by orthonormal bases (M, n, d), are over 45 degrees apart."""
+    return torch.linalg.svdvals(basis.mT @ other)[:, -1] < _ACROSS
+
+
+def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...], Tensor]:
+    """Condition numbers in the domains, and of each chart what is folded and what crosses itself."""
     generator = torch.Generator().manual_seed(0)
     count = max(_FEWEST_PROBES, min(_PROBES, _PROBED // manifold.charts.n_ambient))
     t = 2 * torch.rand(count, manifold.dim, generator=generator, dtype=torch.float64) - 1
     box = t.to(dtype=manifold.dtype, device=manifold.device)
-    conditions, folded = [], []
+    conditions, folded, crossed = [], [], []
     for k in range(manifold.n_charts):
         t = box[manifold.charts.domain.depth(box, k) >= 0]
         far = torch.cdist(t, t, p=torch.inf) > _FOLD_GAP
-        local = LocalGeometry(manifold, t, k)
+        local = LocalGeometry(manifold, t, k, first_order=True)
         conditions.append(local.condition_number)
         # Distances are differences of squares, which lose digits far from the origin.
         points = local.point - local.point.mean(0)
         near = torch.cdist(points, points) < 2 * manifold.noise_std
         folded.append(float((near & far).any(-1).double().mean()) if len(t) else 0.0)
+        first, second = (near & far).nonzero().T
+        if manifold.dim < manifold.charts.n_ambient:
+            first = first[_across(local.tangent_basis[first], local.tangent_basis[second])]
+        else:
+            first = first[:0]
+        crossed.append(len(first.unique()) / max(1, len(t)))
     found = torch.cat(conditions)
-    return found if len(found) else found.new_tensor([torch.nan]), tuple(folded)
+    found = found if len(found) else found.new_tensor([torch.nan])
+    return found, tuple(folded), found.new_tensor(crossed)

@@ -78,7 +78,8 @@ class AnchoredCharts(Charts):
             return self._nearest(seen, index, self.anchors[chart][near].to(seen))
         # One set of points for all charts: those far from a chart need not be sought in it.
         shared = x.dim() == 2
-        seen = self._seen_from(x.expand(self.n_charts, *x.shape) if shared else x)
+        seen = self._seen_from(x)
+        seen = seen.expand(self.n_charts, *seen.shape[-2:])
         gap, near = torch.cdist(seen.detach(), self.anchor_points.to(seen)).min(-1)
         start = self.anchors.to(seen).gather(1, near.unsqueeze(-1).expand(-1, -1, self.dim))
         outward = start / start.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)

@@ -139,11 +139,12 @@ class Cover:
         for i, cell in enumerate(self.cells):
             owner[self._places(cell)] = i
         edges = self._graph.tocoo()
-        pairs = np.unique(np.stack([owner[edges.row], owner[edges.col]], 1), axis=0)
+        count = len(self.cells)
+        pairs = np.unique(owner[edges.row] * count + owner[edges.col]).tolist()
         size = np.array([len(cell.core) for cell in self.cells])
         found = [
             (int(size[i] + size[j]), i, j)
-            for i, j in pairs.tolist()
+            for i, j in (divmod(pair, count) for pair in pairs)
             if i < j and (id(self.cells[i]), id(self.cells[j])) not in failed
         ]
         if not found:
@@ -223,7 +224,8 @@ def _isomap(paths: np.ndarray, dim: int) -> np.ndarray:
 
 def _bend(paths: np.ndarray, coords: np.ndarray, dim: int) -> float:
     gaps = np.sqrt(np.square(coords[:, None] - coords).sum(-1))
-    spacing = np.median(np.sort(paths, 1)[:, min(len(paths) - 1, 2 * dim + 2)])
+    rank = min(len(paths) - 1, 2 * dim + 2)
+    spacing = np.median(np.partition(paths, rank, 1)[:, rank])
     folded = ((gaps < _SHORT * paths) & (paths > _FAR * spacing)).any(1).mean()
     if folded > _FOLDED:
         return np.inf

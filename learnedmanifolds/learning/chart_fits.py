@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learnedmanifolds.charts.kernel_features import TREND
 from learnedmanifolds.learning.cells import Cell, Cover
 from learnedmanifolds.learning.codes import interpolate
 from learnedmanifolds.learning.kernel_fit import (
@@ -21,7 +20,7 @@ from learnedmanifolds.learning.kernel_fit import (
     interpolate_chart,
 )
 from learnedmanifolds.learning.nodes import Nodes
-from learnedmanifolds.learning.noise import spacing
+from learnedmanifolds.learning.noise import UNTOLD, spacing
 from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.learning.region import Region
 
@@ -153,9 +152,7 @@ class ChartFits:
                 found.append(fit.weights)
                 continue
             own = fit.weights - fit.regress(self.x[index])
-            weights = principal.restore(own) + fit.regress(x[index] - principal.mean)
-            weights[0] += principal.mean / TREND
-            found.append(weights)
+            found.append(principal.restore(own) + fit.regress(x[index]))
         return found
 
     def left(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
@@ -206,13 +203,15 @@ def fit_cover(
     """
     fits = ChartFits(x, nodes)
     fits.update([cell for cover in covers for cell in cover.cells])
-    near = (_NEAR * spacing(x)) ** 2
+    between = spacing(x) ** 2
     for _ in range(_SPLITS if split else 0):
         errors = fits.errors
-        usual = max(min(noise, float(errors.quantile(0.25))), EXACT)
+        # Charts that leave less than points can tell need not be as good as the best of them.
+        good = max(float(errors.quantile(0.25)), UNTOLD * between)
+        usual = max(min(noise, good), EXACT)
         bad = {id(fits.cells[k]) for k in (errors > _TOO_MUCH**2 * usual).nonzero().flatten()}
         # Where there is no noise, what tells is that charts are nearer than other points.
-        rough = {id(fits.cells[k]) for k in (errors > near).nonzero().flatten()}
+        rough = {id(fits.cells[k]) for k in (errors > _NEAR**2 * between).nonzero().flatten()}
         bad |= rough & fits.starved
         changed = False
         for cover in covers:

@@ -197,14 +197,20 @@ def dimension(
             raise TypeError(f"{name} must be True or False, got {flag!r}")
     seed = integer(seed, "seed", minimum=0)
     points, unit, place = _different(tensor.double().flatten(1).numpy())
-    found = _of(points, seed, per_point)
+    n_features = points.shape[1]
+    if len(points) < n_features:
+        # As many coordinates as points keep all distances.
+        points = np.asarray(np.linalg.qr(points.T, mode="r")).T
+    found = _of(points, n_features, seed, per_point)
     if found.per_point is not None:
         found = replace(found, per_point=found.per_point[place])
     if per_component:
         labels = _labels(points, seed)
         parts = [replace(found, per_point=None)]
         if not (labels == 0).all():
-            parts = [_of(points[labels == c], seed, False) for c in range(labels.max() + 1)]
+            parts = [
+                _of(points[labels == c], n_features, seed, False) for c in range(labels.max() + 1)
+            ]
         components = tuple(_scaled(part, unit) for part in parts)
         found = replace(found, components=components, labels=labels[place])
     return _scaled(found, unit)
@@ -234,8 +240,8 @@ def _scaled(found: Dimension, unit: float) -> Dimension:
     return replace(found, scale=found.scale * unit, scales=found.scales * unit)
 
 
-def _of(x: np.ndarray, seed: int, per_point: bool) -> Dimension:
-    """Of different points; scales in their units."""
+def _of(x: np.ndarray, n_features: int, seed: int, per_point: bool) -> Dimension:
+    """Of different points with so many features, in as many coordinates or fewer; in their units."""
     none = np.zeros(0)
     if len(x) == 1:
         local = np.zeros(1) if per_point else None
@@ -247,9 +253,9 @@ def _of(x: np.ndarray, seed: int, per_point: bool) -> Dimension:
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(x))
     x = x[order]
-    x = _without_noise(x, rng)
-    profile = at_scales(x, rng)
-    found = _read(profile, x, rng)
+    x, n_features = _without_noise(x, n_features, rng)
+    profile = at_scales(x, rng, n_features)
+    found = _read(profile, x, n_features, rng)
     if per_point:
         local = np.empty(len(x))
         local[order] = _around(x, profile, found.scale, rng)
@@ -257,27 +263,33 @@ def _of(x: np.ndarray, seed: int, per_point: bool) -> Dimension:
     return found
 
 
-def _without_noise(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _without_noise(
+    x: np.ndarray, n_features: int, rng: np.random.Generator
+) -> tuple[np.ndarray, int]:
     """The leading principal coordinates, if the rest are no wider than the finest neighbourhoods.
+
+    With their number; else the points and their features' number.
 
     These are then of far greater dimension than the number of coordinates that stand out: noise. The
     bound is the largest eigenvalue of the covariance of noise (Marchenko, Pastur, 1967).
     """
-    if x.shape[1] < _MANY:
-        return x
+    if n_features < _MANY:
+        return x, n_features
     index = neighbours(x, min(len(x), CENTRES[0]), NEIGHBOURS[0], len(x))
     (finest,) = angles(x, index, NEIGHBOURS[:1], len(x), rng)
     rows = x[:_ROWS] - x[:_ROWS].mean(0)
     values, axes = np.linalg.eigh(rows.T @ rows / len(rows))
     values, axes = values[::-1], axes[:, ::-1]
-    edge = (1 + math.sqrt(x.shape[1] / len(rows))) ** 2
+    edge = (1 + math.sqrt(n_features / len(rows))) ** 2
     count = int((values > edge * finest.variance / finest.dim).sum())
     if not 1 <= count <= finest.dim / _FAR_FEWER or values[0] < _GAP * values[count]:
-        return x
-    return np.asarray(x @ axes[:, :count])
+        return x, n_features
+    return np.asarray(x @ axes[:, :count]), count
 
 
-def _read(profile: list[Scale], x: np.ndarray, rng: np.random.Generator) -> Dimension:
+def _read(
+    profile: list[Scale], x: np.ndarray, n_features: int, rng: np.random.Generator
+) -> Dimension:
     dims = np.array([scale.dim for scale in profile])
     sizes = np.maximum.accumulate([scale.size for scale in profile])
     n_finest = sum(scale.part == len(x) for scale in profile)
@@ -314,7 +326,7 @@ def _read(profile: list[Scale], x: np.ndarray, rng: np.random.Generator) -> Dime
     low, high = np.quantile(local, (_TAIL, 1 - _TAIL))
     if not reason and high > _DIFFERENT * low:
         reason = f"parts of the points differ, from {low:.2g} to {high:.2g}; see per_component, per_point"
-    value = max(1, min(round(estimate), x.shape[1]))
+    value = max(1, min(round(estimate), n_features))
     size = float(sizes[at])
     if value > 1 or reason:
         leaves, edge = _leaves(x)
@@ -381,12 +393,14 @@ def _around(
 
 
 def _labels(x: np.ndarray, seed: int) -> np.ndarray:
-    """Connected component of each point, by size; -1 in small ones."""
+    """Connected component of each point, by size, equal ones as they come; -1 in small ones."""
     nodes = make_nodes(x, _NODES, _NODE_NEIGHBOURS, seed, False)
     search = NearestNeighbors(n_neighbors=1).fit(nodes.points)
     labels = nodes.component[search.kneighbors(x, return_distance=False)[:, 0]]
     share = np.bincount(labels)
     rank = np.empty(len(share), dtype=int)
-    rank[share.argsort(kind="stable")[::-1]] = np.arange(len(share))
+    first = np.full(len(share), len(x))
+    np.minimum.at(first, labels, np.arange(len(x)))
+    rank[np.lexsort([first, -share])] = np.arange(len(share))
     small = share < max(_FEWEST, _SHARE * len(x))
     return np.where(small, -1, rank)[labels]

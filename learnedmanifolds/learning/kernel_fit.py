@@ -87,8 +87,9 @@ class KernelFit:
 
     def regress(self, x: Tensor) -> Tensor:
         """Weights (F, n) of the same fit of other values (N, n) at the codes."""
-        moment = self.basis.mT @ (self.features().mT @ x / len(x))
-        return self.basis @ (moment / (self.size + self.ridge).unsqueeze(1))
+        damped = self.basis / (len(x) * (self.size + self.ridge))
+        # Values may be many: they come last.
+        return (damped @ (self.basis.mT @ self.features().mT)) @ x
 
     def project(self, x: Tensor, steps: int = _STEPS) -> None:
         """Move the codes to those of the nearest points of the chart to points (N, q)."""
@@ -112,11 +113,10 @@ class KernelFit:
 
     def follow(self, y: Tensor) -> None:
         """Change the weights, as smoothly as the fit is, toward points (N, q) of the codes."""
-        features, n = self.features(), len(y)
-        size, basis = torch.linalg.eigh(features.mT @ features / n)
-        moment = basis.mT @ (features.mT @ (y - self.decode()) / n)
-        damped = size.clamp(min=0) + self.ridge
-        self.weights = self.weights + basis @ (moment / damped.unsqueeze(1))
+        features = self.features()
+        size, basis = _spectrum(features)
+        moment = basis.mT @ (features.mT @ (y - features @ self.weights) / len(y))
+        self.weights = self.weights + basis @ (moment / (size + self.ridge).unsqueeze(1))
 
     def shrink(self) -> None:
         """Scale the coordinates so that all codes are well inside the box; the points stay."""
@@ -128,9 +128,7 @@ class KernelFit:
 
     def settle(self) -> None:
         """Take the products of the features at the codes where they are now."""
-        features = self.features()
-        self.size, self.basis = torch.linalg.eigh(features.mT @ features / len(features))
-        self.size.clamp_(min=0)
+        self.size, self.basis = _spectrum(self.features())
 
     def _features(self, width: float) -> KernelFeatures:
         return KernelFeatures(
@@ -224,6 +222,12 @@ def _settled(fit: KernelFit, x: Tensor, count: int) -> KernelFit:
     return fit
 
 
+def _spectrum(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (F,) and eigenvectors (F, F) of the mean products of features (N, F)."""
+    size, basis = torch.linalg.eigh(features.mT @ features / len(features))
+    return size.clamp(min=0), basis
+
+
 def _inside(codes: Tensor) -> Tensor:
     return codes * (_WITHIN / codes.abs().max().clamp(min=_WITHIN))
 
@@ -254,8 +258,8 @@ def _ridge(
         gaps.masked_fill_(gaps == 0, torch.inf)
     reach = max(float(gaps.amin(1).max().clamp(max=1)), 1e-3)
     fit = KernelFit(codes, centers, reach, width * reach, x[:0], x[:0], x[:0], 0.0, torch.inf)
-    fit.settle()
     features, n = fit.features(), len(x)
+    fit.size, fit.basis = _spectrum(features)
     moment = fit.basis.mT @ (features.mT @ x / n)
     # What no weights explain, and what those of each eigenvector do; sums that do not cancel.
     if len(fit.size) < n:
@@ -266,16 +270,13 @@ def _ridge(
         # So many features explain all, by eigenvalues that only these decompositions know.
         axes, values, _ = torch.linalg.svd(features / n**0.5, full_matrices=False)
         size, told, rest = values.square(), (axes.mT @ x).square().sum(1) / n, 0.0
-    best = torch.inf
-    for power in torch.arange(least, largest + _GRID / 2, _GRID, dtype=x.dtype).tolist():
-        damping = 10.0**power / (size + 10.0**power)
-        left = rest + float((told * damping.square()).sum())
-        free = (n - len(damping) + float(damping.sum())) / n
-        if len(damping) < n and free < _LEAST_FREE:
-            continue
-        error = left / free**2
-        best = min(best, error)
-        if error <= (1 + _HARDLY) * best:
-            fit.ridge, fit.error = 10.0**power, error
+    ridges = 10 ** torch.arange(least, largest + _GRID / 2, _GRID, dtype=x.dtype)
+    damping = ridges.unsqueeze(1) / (size + ridges.unsqueeze(1))
+    free = (n - len(size) + damping.sum(1)) / n
+    errors = (rest + damping.square() @ told) / free.square()
+    if len(size) < n:
+        errors[free < _LEAST_FREE] = torch.inf
+    chosen = int((errors <= (1 + _HARDLY) * errors.cummin(0).values).nonzero()[-1])
+    fit.ridge, fit.error = float(ridges[chosen]), float(errors[chosen])
     fit.weights = fit.basis @ (moment / (fit.size + fit.ridge).unsqueeze(1))
     return fit

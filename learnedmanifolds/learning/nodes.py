@@ -12,12 +12,12 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from learnedmanifolds.learning.scales import at_scales
-from learnedmanifolds.learning.shortest_path import shortest_path
+from learnedmanifolds.learning.shortest_path import greedy_curves, shortest_path
 
 # Points that nodes are chosen from.
 _MOST = 20_000
-# Below so many points a node all points are nodes.
-_PER_NODE = 2
+# Below so many points a node, or so many near curves, all points are nodes.
+_PER_NODE, _EXACT = 2, 2000
 # Fewest nodes of a curve with noise, and most points that are put in order.
 _FEWEST, _ORDERED = 24, 400
 # Largest dimension at the finest scale that is a curve's, and how much larger it is at a coarser one
@@ -70,10 +70,14 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     Gonzalez, Theoretical Computer Science 38, 1985 (farthest-point sampling); Toussaint, Pattern
     Recognition 12, 1980 (relative neighbourhood graph).
     """
-    points = np.unique(x, axis=0) if len(x) <= _PER_NODE * count else _means(x, count, seed)
+    few = max(_PER_NODE * count, _EXACT if curve else 0)
+    points = np.unique(x, axis=0) if len(x) <= few else _means(x, count, seed)
     if len(points) < 2:
         return Nodes(points, csr_array((len(points),) * 2), np.zeros(len(points), dtype=int))
     found = _seen(points, seed, len(points) < len(x)) if curve else _Seen.CURVE
+    if found is not _Seen.BENDS and len(points) > _PER_NODE * count:
+        points = _means(x, count, seed)
+        found = _seen(points, seed, True)
     while found is _Seen.NOISE and len(points) >= 2 * _FEWEST:
         points = _means(x, len(points) // 2, seed, _MEANS)
         found = _seen(points, seed, True)
@@ -129,8 +133,7 @@ def _in_order(points: np.ndarray, graph: csr_array, component: np.ndarray) -> cs
     for c in branched:
         own = np.flatnonzero(component == c)
         if len(own) > _ORDERED:
-            ends = np.stack(graph[own][:, own].tocoo().coords)
-            pairs.append(own[ends])
+            pairs.append(own[greedy_curves(cdist(points[own], points[own]))])
             continue
         path = own[shortest_path(cdist(points[own], points[own]))]
         steps = np.linalg.norm(points[path] - points[np.roll(path, 1)], axis=1)

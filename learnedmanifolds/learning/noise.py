@@ -11,8 +11,8 @@ from torch import Tensor
 _PROBED, _AMONG, _FOR_ONE = 100, 50_000, 256
 _WIDER = 1.5
 _ITERATIONS = 6
-# Part of the squared distance to the nearest other point that is too small to tell.
-_UNTOLD = 0.01
+UNTOLD = 0.02
+"""Part of the squared distance to the nearest other point that is too small to tell."""
 
 
 def noise_level(x: Tensor, dim: int) -> float:
@@ -21,7 +21,7 @@ def noise_level(x: Tensor, dim: int) -> float:
     What the k points nearest to one are off a plane through them, at the scale k where planes are
     longest in comparison: at smaller ones noise is taken for the manifold, at larger ones the manifold
     bends. There, at least half of it is noise; without noise it falls with the fourth power of the
-    distance of the points, but not below a hundredth of its square.
+    distance of the points, but not below a fiftieth of its square.
 
     References
     ----------
@@ -39,7 +39,7 @@ def noise_level(x: Tensor, dim: int) -> float:
         if ratio > best:
             best, found = ratio, level
         count = math.ceil(_WIDER * count)
-    return max(found, _UNTOLD * float(gap[:, 0].square().median()))
+    return max(found, UNTOLD * float(gap[:, 0].square().median()))
 
 
 def spacing(x: Tensor) -> float:

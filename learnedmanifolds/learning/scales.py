@@ -39,9 +39,15 @@ class Scale(NamedTuple):
         return float(np.median(self.radius))
 
 
-def at_scales(x: np.ndarray, rng: np.random.Generator) -> list[Scale]:
-    """Scales of points in random order, increasing."""
-    count = min(len(x), int(np.clip(_WORK / x.size, *CENTRES)))
+def at_scales(
+    x: np.ndarray, rng: np.random.Generator, n_features: int | None = None
+) -> list[Scale]:
+    """Scales of points in random order, increasing.
+
+    Work is bounded as for so many features, by default those of x.
+    """
+    numbers = len(x) * (n_features or x.shape[1])
+    count = min(len(x), int(np.clip(_WORK / numbers, *CENTRES)))
     sizes = [k for k in NEIGHBOURS if k < len(x)]
     scales = angles(x, neighbours(x, count, sizes[-1], len(x)), sizes, len(x), rng)
     part = len(x) // 2

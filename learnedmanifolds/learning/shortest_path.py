@@ -6,6 +6,8 @@ import numpy as np
 
 # Points that are moved together to another place of the path, at most; gains that are rounding.
 _SEGMENT, _ROUNDING = 3, 1e-9
+# Longest edge of a curve, in units of the usual ones at its ends, and fewest points of a closed one.
+_LONGEST, _CLOSED = 3.0, 22
 
 
 def shortest_path(gaps: np.ndarray) -> np.ndarray:
@@ -31,6 +33,31 @@ def shortest_path(gaps: np.ndarray) -> np.ndarray:
             break
         trip = better
     return np.roll(trip, -int((trip == count).argmax()))[1:]
+
+
+def greedy_curves(gaps: np.ndarray) -> np.ndarray:
+    """Edges (2, E) between points, given their distances (M, M), that make closed and open curves.
+
+    The shortest first, in units of how far the second nearest points of both ends are.
+    """
+    usual = np.sort(gaps, 1)[:, 2].clip(1e-300)
+    row, column = np.triu_indices(len(gaps), 1)
+    near = gaps[row, column] <= _LONGEST * np.minimum(usual[row], usual[column])
+    row, column = row[near], column[near]
+    order = (gaps[row, column] ** 2 / (usual[row] * usual[column])).argsort(kind="stable")
+    degree, part, size = np.zeros(len(gaps), dtype=int), np.arange(len(gaps)), np.ones(len(gaps))
+    edges = []
+    for i, j in zip(row[order].tolist(), column[order].tolist(), strict=True):
+        if degree[i] == 2 or degree[j] == 2:
+            continue
+        if part[i] != part[j]:
+            size[part == part[j]] = size[part == part[i]] = size[i] + size[j]
+            part[part == part[j]] = part[i]
+        elif size[i] < _CLOSED:
+            continue
+        degree[[i, j]] += 1
+        edges.append((i, j))
+    return np.array(edges).T
 
 
 def _greedy(gaps: np.ndarray) -> np.ndarray:

@@ -41,8 +41,9 @@ _MORE = (1, 2, 4)
 _LEAST_NOISE = 1e-6
 # Points that charts are fitted to: more make them hardly better.
 _FITTED = 50_000
-# Noise in units of the radius of curvature beyond which the shape is not clear, and points that tell.
-_UNCLEAR, _BENT = 0.15, 256
+# Noise in units of the radius of curvature beyond which the shape is not clear, and points that tell: so
+# many, or numbers in them.
+_UNCLEAR, _BENT, _LEAST_BENT, _IN_BENT = 0.15, 256, 64, 2**19
 # Points that the quality is measured on: so many, or numbers in them.
 _JUDGED, _LEAST_JUDGED, _NUMBERS = 2048, 256, 2**22
 
@@ -153,15 +154,13 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         self.left_out_ = left_out
         n = sample.flat.shape[1]
         self.n_features_in_ = n
-        learned = data[torch.from_numpy(~left_out)]
+        learned = torch.from_numpy(~left_out).nonzero().squeeze(1)
         most = min(_JUDGED, max(_LEAST_JUDGED, _NUMBERS // n))
-        self.quality_ = quality = self.atlas_.quality(learned[:: -(-len(learned) // most)])
+        self.quality_ = quality = self.atlas_.quality(data[learned[:: -(-len(learned) // most)]])
         if not quality.healthy:
             warnings.warn(
-                f"The atlas does not hold the data: coverage {quality.coverage:.3f} within "
-                f"{self.atlas_.tolerance:.3g}, mean error {quality.reconstruction_error:.3g}, share in "
-                f"gaps between charts {quality.in_gaps:.3g}, folded {max(quality.folded):.3g}, charts "
-                f"without data {list(quality.dead_charts)}; see quality_.",
+                f"The atlas does not hold the data: {'; '.join(quality.faults)}, within a tolerance of "
+                f"{self.atlas_.tolerance:.3g}; see quality_.",
                 stacklevel=3,
             )
         return self
@@ -208,15 +207,15 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         units, x, principal, coordinates = sample
         weights = fits.whole_weights(x, principal)
         left = fits.left(x, weights)
-        made = fits.stacked([units.scale * own for own in weights])
+        made = fits.stacked(weights)
+        made["weights"] *= units.scale
         charts = KernelCharts(
             center=units.center.flatten(), ambient_shape=tuple(units.center.shape), **made
         )
         n, d = x.shape[1], charts.dim
         if self.noise_std is None:
             # What principal coordinates leave may be noise too.
-            rest = (x - principal.mean).square().sum() - coordinates.square().sum()
-            expected += float(rest) / len(x)
+            expected += principal.rest(x, coordinates)
         expected = max(expected, EXACT)
         found = float(left[left <= left.quantile(_MOST)].square().mean())
         # Charts that leave far more than the noise do not tell what it is.
@@ -233,10 +232,12 @@ def _bent(atlas: Atlas) -> float:
 
     The radius is the median over random points and directions.
     """
-    at = atlas.sample_coords(_BENT, seed=0)
+    n = atlas.charts.n_ambient
+    count = min(_BENT, max(_LEAST_BENT, _IN_BENT // n))
+    at = atlas.sample_coords(count, seed=0)
     local = atlas.geometry(at.coords, at.chart)
     source = torch.Generator().manual_seed(0)
-    along = torch.randn(_BENT, atlas.charts.n_ambient, generator=source, dtype=torch.float64)
+    along = torch.randn(count, n, generator=source, dtype=torch.float64)
     along = local.project(along)
     along = local.coordinates(along / along.norm(dim=1, keepdim=True))
     curvature = float(local.second_fundamental_form(along, along).norm(dim=1).median())

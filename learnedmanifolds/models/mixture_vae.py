@@ -136,11 +136,9 @@ class MixtureVAE(AtlasEstimator, TrainedEstimator):
         self.n_features_in_ = data[0].numel()
         if not self.quality_.healthy:
             warnings.warn(
-                f"The atlas has dead charts {list(self.quality_.dead_charts)}, folded shares "
-                f"{[round(f, 3) for f in self.quality_.folded]}, coverage "
-                f"{self.quality_.coverage:.3f}, share in gaps between charts "
-                f"{self.quality_.in_gaps:.3g} after {len(runs)} trainings; try another n_charts "
-                f"or random_state, or a longer schedule.",
+                f"The atlas does not hold the data after {len(runs)} trainings: "
+                f"{'; '.join(self.quality_.faults)}; try another n_charts or random_state, or a longer "
+                f"schedule.",
                 stacklevel=2,
             )
         return self

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from learnedmanifolds.charts.jet import JetRule
 
-# Rows that are float64 at a time.
-_ROWS = 1024
+# Rows, and numbers in them, that are float64 at a time: memory that is not new each time is fast.
+_ROWS, _NUMBERS = 1024, 2**18
 
 # Float32 has 7 digits, and squares of its distances half of them. Farther from the origin, in units
 # of their scale, data are places of float64; so are those whose squares leave float32's range.
@@ -48,12 +48,12 @@ class Units:
         ValueError
             If the entries are so large, or their spread so small, that float64 has no squares of them.
         """
-        size = float(x.abs().max())
+        size = max(abs(float(end)) for end in x.aminmax())
         if size > _MOST_SIZE:
             raise ValueError(
                 f"x must be numbers of size at most {_MOST_SIZE:g}, got {size:.3g}; choose larger units."
             )
-        parts = x.split(_ROWS)
+        parts = _parts(x)
         center = sum((part.double().sum(0) for part in parts), torch.zeros_like(x[0]).double())
         center = center / len(x)
         reach = max(float((part.double() - center).abs().max()) for part in parts) or 1.0
@@ -78,8 +78,10 @@ class Units:
     def remove(self, x: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Data (N, *ambient_shape) in these units: (x - center) / scale, subtracted in float64."""
         center = self.center.to(x.device)
-        parts = [((part.double() - center) / self.scale).to(dtype) for part in x.split(_ROWS)]
-        return torch.cat(parts)
+        made = torch.empty(x.shape, dtype=dtype, device=x.device)
+        for part, out in zip(_parts(x), _parts(made), strict=True):
+            out.copy_((part.double() - center) / self.scale)
+        return made
 
     def restore(self, y: Tensor) -> Tensor:
         """Data in their own units and of `dtype`: center + scale * y."""
@@ -94,6 +96,10 @@ class Units:
     def restorer(self) -> Rescale:
         """A module that does `restore`, float64."""
         return Rescale(torch.tensor(self.scale, dtype=torch.float64), self.center)
+
+
+def _parts(x: Tensor) -> tuple[Tensor, ...]:
+    return x.split(max(1, min(_ROWS, _NUMBERS // max(1, x[0].numel()))))
 
 
 class Rescale(nn.Module):

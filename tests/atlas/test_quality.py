@@ -70,6 +70,7 @@ def test_a_dead_and_a_folded_chart_are_reported():
     )
     shares = dead.quality(x).shares
     assert dead.quality(x).dead_charts == (int(shares[1] < shares[0]),)
+    assert any("hardly any data" in fault for fault in dead.quality(x).faults)
     assert not dead.quality(x).healthy
 
     class Folded(Charts):
@@ -90,7 +91,7 @@ def test_a_dead_and_a_folded_chart_are_reported():
     quality = Atlas(Folded(), noise_std=0.005).quality(torch.cat([line, 0 * line], 1))
     # Only |t| < 0.25 has its mirror image within a quarter of the box's width.
     assert quality.folded[0] == pytest.approx(0.75, abs=0.06)
-    assert not quality.healthy
+    assert not quality.healthy and quality.faults[0].startswith("folded charts, by up to 0.7")
 
 
 class Arcs(Charts):
@@ -110,6 +111,60 @@ class Arcs(Charts):
         start = torch.tensor([0.0, math.pi]).double().view(2, 1, 1)
         angle = coords * self.half + (start if chart is None else start[chart])
         return torch.cat([angle.cos(), angle.sin()], -1)
+
+
+class Lines(Charts):
+    """Two lines of length 2 that cross at an angle, in their middles."""
+
+    def __init__(self, angle):
+        super().__init__(2, 1, (2,))
+        self.along = torch.tensor([[1.0, 0.0], [math.cos(angle), math.sin(angle)]]).double()
+
+    def encode(self, x, chart=None):
+        coords = (x @ self.along.mT).movedim(-1, 0).unsqueeze(-1)
+        return coords if chart is None else coords[chart]
+
+    def decode(self, coords, chart=None):
+        return coords * (self.along.unsqueeze(1) if chart is None else self.along[chart])
+
+
+@pytest.mark.parametrize("angle", [0.2, 0.7, 0.9, 1.5])
+def test_lines_that_cross_are_no_manifold_unless_they_hardly_do(angle):
+    charts, t = Lines(angle), torch.linspace(-1, 1, 2001).double().unsqueeze(-1)
+    x = torch.cat([t * along for along in charts.along])
+    quality = Atlas(charts, noise_std=0.005, tolerance=0.02).quality(x)
+    # Each line is within the tolerance of the other where |t| sin(angle) is.
+    assert quality.covered_twice == pytest.approx(0.02 / math.sin(angle), rel=0.05)
+    across = angle > math.pi / 4
+    assert quality.crossing == pytest.approx(across * quality.covered_twice)
+    assert quality.healthy == (not across)
+    assert [fault.startswith("sheets that cross") for fault in quality.faults] == [True] * across
+
+
+def test_a_chart_that_crosses_itself_is_told():
+    class Eight(Charts):
+        """A figure-eight that passes its middle twice, flat or as a spiral above it."""
+
+        def __init__(self, crossing):
+            super().__init__(1, 1, (3,))
+            self.lift = 0.0 if crossing else 0.2
+
+        def decode(self, coords, chart=None):
+            t = coords if chart is not None else coords.expand(1, *coords.shape[-2:])
+            u = math.pi * (0.7 * t + 0.5)
+            return torch.cat([u.sin(), (2 * u).sin(), self.lift * t], -1)
+
+        def encode(self, x, chart=None):
+            grid = torch.linspace(-1, 1, 2001).double().unsqueeze(-1)
+            t = grid[torch.cdist(x, self.decode(grid, 0)).argmin(-1)]
+            return t if chart is not None else t.expand(1, *t.shape[-2:])
+
+    for crossing in (True, False):
+        charts = Eight(crossing)
+        x = charts.decode(torch.linspace(-1, 1, 1000).double().unsqueeze(-1), 0)
+        quality = Atlas(charts, noise_std=0.01).quality(x)
+        assert (quality.crossing > 0) == crossing == (not quality.healthy)
+        assert max(quality.folded) < 0.1
 
 
 @pytest.mark.parametrize("seed", range(3))

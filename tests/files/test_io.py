@@ -72,7 +72,7 @@ def test_analytic_charts_have_nothing_to_save(tmp_path):
 
 
 def test_a_missing_folder(atlas, tmp_path):
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError, match="in a folder that exists, got .*a.safetensors'"):
         atlas.save(tmp_path / "absent" / "a.safetensors")
 
 

@@ -172,6 +172,21 @@ def test_rotation_and_further_features_do_not_matter():
         assert lm.dimension(away).estimate == pytest.approx(home.estimate, rel=1e-9)
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_more_features_than_points_do_not_matter(noise):
+    rng = np.random.default_rng(0)
+    x = torus(200, 2, rng) @ frame(150, 4).T + noise * normal(200, 150, rng)
+    home = lm.dimension(x, per_point=True)
+    start = time.process_time()
+    away = lm.dimension(x @ frame(4000, 150).T, per_point=True)
+    assert time.process_time() - start < 5
+    assert away.value == home.value
+    assert noise or home.value == 2
+    assert away.interval == pytest.approx(home.interval, rel=1e-9)
+    assert away.scales == pytest.approx(home.scales, rel=1e-9)
+    assert away.per_point == pytest.approx(home.per_point, rel=1e-9)
+
+
 def test_repeated_points_count_once():
     x = cube(100, 2, np.random.default_rng(0))
     home = lm.dimension(x)
@@ -236,6 +251,15 @@ def test_each_component_has_its_own():
     plain = lm.dimension(x)
     assert plain.components == ()
     assert plain.labels is plain.per_point is None
+
+
+def test_equal_components_are_in_the_order_of_their_points():
+    first = sphere(100, 1, np.random.default_rng(0))
+    for far in (10.0, -10.0):
+        x = np.concatenate([first, first + far])
+        for y in (x, x @ frame(300, 2).T):
+            labels = lm.dimension(y, per_component=True).labels
+            assert (labels == np.repeat([0, 1], 100)).all()
 
 
 def test_tensors_integers_booleans_and_images():

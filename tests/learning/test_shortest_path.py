@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from learnedmanifolds.learning.shortest_path import shortest_path
+from learnedmanifolds.learning.shortest_path import greedy_curves, shortest_path
 
 
 def length(gaps, order):
@@ -36,3 +36,30 @@ def test_of_a_circle_it_is_the_polygon_but_for_its_longest_side(count):
     sides = gaps[order, np.roll(order, 1)]
     expected = sides.sum() - sides.max() if count > 2 else sides[0]
     assert length(gaps, shortest_path(gaps)) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_curves_that_come_nearer_to_each_other_than_some_points_of_their_own_stay_apart(seed):
+    rng = np.random.default_rng(seed)
+    frame = np.linalg.qr(rng.standard_normal((5, 5)))[0]
+    angle = np.sort((np.arange(50) + rng.uniform(-0.2, 0.2, 50)) * 2 * math.pi / 50)
+    small, large = np.delete(angle[::2], 12), angle
+    # Two circles, nearer to each other than the points at a gap of the first, and an arc.
+    first = np.stack([np.cos(small), np.sin(small), 0 * small], 1)
+    second = np.stack([2 * np.cos(large) - 0.65, 0 * large, 2 * np.sin(large)], 1)
+    third = np.stack([6 + angle[:30], angle[:30] ** 2 / 4, 0 * angle[:30]], 1)
+    parts = [first, second, third]
+    label = np.repeat(range(3), [len(p) for p in parts])
+    points = np.pad(np.concatenate(parts), ((0, 0), (0, 2))) @ frame
+    shuffled = rng.permutation(len(points))
+    edges = shuffled[greedy_curves(cdist(*2 * [points[shuffled]]))]
+    assert (label[edges[0]] == label[edges[1]]).all()
+    found = {tuple(sorted(edge)) for edge in edges.T.tolist()}
+    start = [0, 24, 74]
+    expected = {
+        (start[c] + i, start[c] + i + 1) for c, n in enumerate([24, 50, 30]) for i in range(n - 1)
+    }
+    expected |= {(0, 23), (24, 73)}
+    assert found == expected
+    scaled = greedy_curves(1e6 * cdist(*2 * [points[shuffled]]))
+    assert {tuple(sorted(edge)) for edge in shuffled[scaled].T.tolist()} == expected

@@ -298,6 +298,15 @@ def test_a_noisy_line_is_no_solid(n_features):
         assert KernelAtlas(random_state=0).fit(x).dim_ <= 2
 
 
+@pytest.mark.parametrize("seed", [31, 32])
+def test_charts_nearer_than_points_can_tell_are_not_split(seed):
+    """Pictures of bars without noise, a Moebius band: more charts would be no nearer to unseen ones."""
+    atlas = KernelAtlas(random_state=0).fit(lm.datasets.bars(2000, 32, seed=seed)).atlas_
+    unseen = lm.datasets.bars(200, 32, seed=seed + 1000).double()
+    assert atlas.n_charts <= 4
+    assert float((atlas.project(unseen) - unseen).square().mean()) < 1e-8
+
+
 def test_many_equal_points_are_no_noise():
     circle = lm.datasets.toy("circle").sample(400, noise=0.0, seed=0).double()
     model = KernelAtlas(random_state=0).fit(torch.cat([circle, circle[:1].expand(400, 2)]))

@@ -15,7 +15,7 @@ from learnedmanifolds.models import Schedule, select
 from learnedmanifolds.models.vae_training import VAETraining
 from learnedmanifolds.training.checkpoints import claim, describe
 
-pytestmark = pytest.mark.filterwarnings("ignore:The atlas has dead charts:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:The atlas does not hold the data:UserWarning")
 
 OTHERS = {
     "mixture": {"n_charts": 3},

@@ -14,7 +14,7 @@ from learnedmanifolds.latent import Circle, Euclidean, Rotations, Sphere, Torus
 from learnedmanifolds.models import ManifoldVAE, select, spectral_points
 from learnedmanifolds.training.shared import Shared, threads_for
 
-pytestmark = pytest.mark.filterwarnings("ignore:The atlas has dead charts:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:The atlas does not hold the data:UserWarning")
 
 
 @pytest.fixture
