@@ -12,6 +12,7 @@ from learnedmanifolds.geometry.geodesic import flow
 from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
 
 _CHUNK = 4096
+_FEW = 128
 _HEADROOM = 1.5
 
 
@@ -45,8 +46,19 @@ def volume(manifold: ChartedManifold, n_points: int) -> float:
     return float(_density(manifold, Located(chart, coords)).double().sum()) * 2**d / n_points
 
 
+def _box_density(manifold: ChartedManifold, point: Located) -> Tensor:
+    """Volume of a unit of coordinates, zero outside the charts, (N,): no `_density` is more."""
+    local = LocalGeometry(manifold, point.coords, point.chart, first_order=True)
+    inside = manifold.charts.domain.depth(point.coords, point.chart) >= 0
+    return torch.where(inside, local.volume_density, 0.0)
+
+
 def uniform(manifold: ChartedManifold, n: int, seed: int | None) -> Located:
-    """Uniform points, by rejection from the boxes."""
+    """Uniform points, by rejection from the boxes.
+
+    A chart's share of a point takes most of the time, so it is found only of points where the density
+    without it leaves a choice.
+    """
     source = generator(seed)
     d, k = manifold.dim, manifold.n_charts
 
@@ -56,21 +68,37 @@ def uniform(manifold: ChartedManifold, n: int, seed: int | None) -> Located:
         point = Located(
             chart.to(manifold.device), coords.to(dtype=manifold.dtype, device=manifold.device)
         )
-        return point, _density(manifold, point)
+        pieces = zip(point.chart.split(_CHUNK), point.coords.split(_CHUNK), strict=True)
+        return point, torch.cat([_box_density(manifold, Located(*piece)) for piece in pieces])
 
-    bound = _HEADROOM * float(propose(1024 * k)[1].max())
+    def density(point: Located, rows: Tensor) -> Tensor:
+        return _density(manifold, Located(point.chart[rows], point.coords[rows]))
+
+    def highest(point: Located, limit: Tensor, least: float = 0.0) -> float:
+        """The largest density above one, of points in the order of their limits."""
+        for rows in limit.argsort(descending=True).split(_FEW):
+            if float(limit[rows[0]]) <= least:
+                break
+            least = max(least, float(density(point, rows).max()))
+        return least
+
+    bound = _HEADROOM * highest(*propose(1024 * k))
     kept: list[Located] = []
     count = 0
     while count < n:
-        point, density = propose(max(1024, 2 * (n - count)))
-        if float(density.max()) > bound:
+        point, limit = propose(max(1024, 2 * (n - count)))
+        top = highest(point, limit, bound)
+        if top > bound:
             # What was drawn under the smaller bound is not uniform.
-            bound, kept, count = _HEADROOM * float(density.max()), [], 0
+            bound, kept, count = _HEADROOM * top, [], 0
             continue
-        u = torch.rand(len(density), generator=source, dtype=torch.float64)
-        accepted = u.to(density) * bound < density
-        kept.append(Located(point.chart[accepted], point.coords[accepted]))
-        count += int(accepted.sum())
+        u = bound * torch.rand(len(limit), generator=source, dtype=torch.float64).to(limit)
+        for rows in (u < limit).nonzero()[:, 0].split(max(_FEW, 2 * (n - count))):
+            rows = rows[u[rows] < density(point, rows)]
+            kept.append(Located(point.chart[rows], point.coords[rows]))
+            count += len(rows)
+            if count >= n:
+                break
     return Located(*(torch.cat(parts)[:n] for parts in zip(*kept, strict=True)))
 
 

@@ -52,8 +52,8 @@ def anywhere(charts, dim, degree=None, n=500):
 
 CASES = {
     "circle": (circle(400), 1, 4, off_sphere),
-    "sphere": (sphere(1200), 2, 12, off_sphere),
-    "flat torus": (flat_torus(1200), 2, 16, off_torus),
+    "sphere": (sphere(800), 2, 12, off_sphere),
+    "flat torus": (flat_torus(900), 2, 16, off_torus),
 }
 
 
@@ -90,7 +90,7 @@ def test_coordinates_belong_to_their_points(made):
 
 
 def test_left_out_error_is_that_of_new_points():
-    psi, new = sphere(800), sphere(4000, seed=9)
+    psi, new = sphere(600), sphere(4000, seed=9)
     for chart in local_charts(psi, 2, 8):
         made = anywhere([chart], 2, n=20_000)
         # Those near the middle of the box, which have their nearest points inside it.
@@ -110,7 +110,7 @@ def test_more_data_reproduce_the_sphere_better():
 
 
 def test_higher_degrees_take_fewer_charts():
-    counts = [len(local_charts(sphere(800), 2, degree)) for degree in (2, 8)]
+    counts = [len(local_charts(sphere(500), 2, degree)) for degree in (2, 8)]
     assert counts[0] >= 2 * counts[1]
 
 
@@ -129,7 +129,7 @@ def test_strands_that_are_close_do_not_share_a_box():
 def test_sheets_of_a_roll_do_not_share_a_box():
     """Neighbours in a box are neighbours on the roll, whose sheets are 2 pi apart in its angle."""
     rng = np.random.default_rng(0)
-    s, height = 1.5 * math.pi * (1 + 2 * rng.random(900)), 20 * rng.random(900)
+    s, height = 1.5 * math.pi * (1 + 2 * rng.random(700)), 20 * rng.random(700)
     psi = np.stack([s * np.cos(s), height, s * np.sin(s)], 1) / 10
     charts = local_charts(psi, 2, 8)
     # It has a boundary, up to which boxes need not reach.
@@ -142,9 +142,9 @@ def test_sheets_of_a_roll_do_not_share_a_box():
 @pytest.mark.parametrize(
     ("psi", "dim"),
     [
-        (np.random.default_rng(0).standard_normal((100, 3)), 2),
-        (circle(100), 2),
-        (sphere(100), 1),
+        (np.random.default_rng(0).standard_normal((60, 3)), 2),
+        (circle(60), 2),
+        (sphere(60), 1),
     ],
     ids=["a ball is no surface", "a circle is no surface", "a sphere is no curve"],
 )

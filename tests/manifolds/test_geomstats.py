@@ -128,7 +128,8 @@ class TestEstimators:
 
     def test_geometric_median(self):
         x = cap([0.3, 0.2, 1.0], 15)
-        ours, exact = self.both(lambda s: GeometricMedian(s).fit(x).estimate_)
+        # Both take the same steps: some ten of them tell as much as all.
+        ours, exact = self.both(lambda s: GeometricMedian(s, epsilon=1e-3).fit(x).estimate_)
         assert torch.allclose(ours, exact, rtol=0, atol=1e-5)
 
     # torch 2.13 has the old interface that scikit-learn's svd_flip calls.
@@ -139,10 +140,10 @@ class TestEstimators:
         assert torch.allclose(ours.abs(), exact.abs(), rtol=0, atol=1e-5)
 
     def test_k_means(self):
-        x = torch.cat([cap(c, 12, 0.15, seed=i) for i, c in enumerate(CENTERS)])
+        x = torch.cat([cap(c, 6, 0.15, seed=i) for i, c in enumerate(CENTERS)])
 
         def fit(space):
-            model = RiemannianKMeans(space, n_clusters=3, init=x[::12].clone()).fit(x)
+            model = RiemannianKMeans(space, n_clusters=3, init=x[::6].clone()).fit(x)
             return model.cluster_centers_[model.cluster_centers_[:, 0].argsort()]
 
         ours, exact = self.both(fit)
@@ -285,9 +286,10 @@ class TestChart:
 
 
 def slopes(function, z, h=1e-6):
-    """By central differences."""
-    rows = h * torch.eye(z.numel(), dtype=z.dtype)
-    return torch.stack([(function(z + e) - function(z - e)) / (2 * h) for e in rows])
+    """By central differences (N, ...) of a function that takes batches (..., N)."""
+    rows = h * torch.eye(len(z), dtype=z.dtype)
+    ahead, behind = function(torch.cat([z + rows, z - rows])).chunk(2)
+    return (ahead - behind) / (2 * h)
 
 
 DIFFERENTIABLE = {
@@ -316,7 +318,7 @@ def test_derivatives_are_those_of_the_values(name, space):
     z = z.clone().requires_grad_(True)
     value = function(z)
     (found,) = torch.autograd.grad((weights * value).sum(), z)
-    expected = slopes(lambda at: (weights * function(at)).sum(), z.detach())
+    expected = (slopes(function, z.detach()).view(3, -1) * weights).sum(1)
     assert torch.allclose(found, expected, rtol=1e-6, atol=1e-6)
     assert torch.equal(value.detach(), function(z.detach()))
 
@@ -328,7 +330,7 @@ def test_derivatives_of_geodesics_go_through_borders_of_learned_charts(seed):
     v = space.to_tangent(draw(3, seed=seed), x)
     v = (1.5 * v / v.norm()).requires_grad_(True)
     (found,) = torch.autograd.grad(space.metric.exp(v, x).sum(), v)
-    expected = slopes(lambda z: space.metric.exp(z, x).sum(), v.detach())
+    expected = slopes(lambda z: space.metric.exp(z, x), v.detach()).sum(1)
     assert torch.allclose(found, expected, rtol=0, atol=1e-5)
 
 

@@ -12,7 +12,7 @@ from learnedmanifolds.diffusion import DiffusionMap
 from learnedmanifolds.models.diffusion_vae_network import Step
 from learnedmanifolds.models.diffusion_vae_training import nearest_other
 
-SMALL = {"n_components": 2, "hidden": (32, 32), "max_steps": 300, "random_state": 0}
+SMALL = {"n_components": 2, "hidden": (32, 32), "max_steps": 100, "random_state": 0}
 
 
 def circle(n, seed=0):
@@ -79,7 +79,7 @@ def test_the_density_of_the_data_is_forgotten():
     angle, height = torch.rand(2, 4000, generator=source)
     angle = 2 * math.pi * angle[height * 1.6 <= 1 + 0.6 * torch.cos(2 * math.pi * angle)][:1500]
     x = torch.stack([angle.cos(), angle.sin()], 1)
-    model = lm.DiffusionVAE(2, alpha=160, max_steps=1500, hidden=(64, 64), random_state=0).fit(x)
+    model = lm.DiffusionVAE(2, alpha=160, max_steps=1000, hidden=(64, 64), random_state=0).fit(x)
     walk = model.random_walk(x[:1].expand(1000, 2), 10, seed=0)
     assert kstest(turns(x[:, 1], x[:, 0]).numpy(), "uniform").pvalue < 1e-8
     assert kstest(turns(walk[-1, :, 1], walk[-1, :, 0]).numpy(), "uniform").pvalue > 1e-4

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.spatial import KDTree
 from scipy.stats import kstest
 
 import learnedmanifolds as lm
@@ -98,11 +97,13 @@ def test_steps_among_neighbours_settle_where_data_are_dense():
     angle = torch.from_numpy(np.interp(shares, passed, grid))
     psi = torch.stack([angle.cos(), angle.sin()], 1)
     root = torch.linalg.cholesky(NeighbourSteps(psi, 150, 1.0, 1e-6).law(None, psi).covariance)
-    source, tree = torch.Generator().manual_seed(0), KDTree(psi.numpy())
+    source, borders = torch.Generator().manual_seed(0), (angle[1:] + angle[:-1]) / 2
     at = torch.randint(n, (walkers,), generator=source)
     for _ in range(1200):
         noise = torch.randn(walkers, 2, 1, generator=source, dtype=torch.float64)
-        at = torch.from_numpy(tree.query((psi[at] + (root[at] @ noise).squeeze(-1)).numpy())[1])
+        y = psi[at] + (root[at] @ noise).squeeze(-1)
+        # On a circle the nearest point is that of the nearest angle.
+        at = torch.searchsorted(borders, torch.atan2(y[:, 1], y[:, 0]) % (2 * math.pi))
     ends = angle[at].numpy()
 
     def law(power):

@@ -10,7 +10,7 @@ from learnedmanifolds.models import MixtureVAE
 from learnedmanifolds.models.training import Schedule
 
 SMALL = {"hidden": 16, "n_blocks": 2, "conv_hidden": 6, "n_conv_blocks": 1}
-SCHEDULE = Schedule(seeding_steps=150, mixture_steps=30, overlap_steps=150, batch_size=64)
+SCHEDULE = Schedule(seeding_steps=150, mixture_steps=30, overlap_steps=150, batch_size=48)
 
 
 @pytest.fixture(scope="module")
