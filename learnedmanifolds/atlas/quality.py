@@ -19,8 +19,10 @@ _FOLD_GAP = 0.5
 _PAIRED = 0.25
 # Neighbours among which fewer than this part lie farther out than a point beyond a border.
 _AROUND, _AHEAD = 16, 0.34
-# Points held twice whose tangent spaces are compared, and numbers in these; cosine of what is across.
-_COMPARED, _FEWEST_COMPARED, _ACROSS = 512, 64, 0.5**0.5
+# Points held twice whose tangent spaces are compared, and numbers in these; cosine of what is across, and
+# tolerances from there at which sheets have parted.
+_COMPARED, _FEWEST_COMPARED, _ACROSS, _PARTING = 512, 64, 0.5**0.5, 4.0
+_THICK = 0.35
 # Distances that are held at a time.
 _AT_ONCE = 2**24
 # Points that are measured at a time, and numbers in what all charts make of them.
@@ -68,7 +70,9 @@ class Quality:
         one, it is 0.
     crossing : float
         Share of the points where sheets cross, as in a figure-eight: two charts that hold the point, or
-        two places of one chart that `folded` counts, have tangent spaces over 45 degrees apart.
+        two places of one chart that `folded` counts, have tangent spaces over 45 degrees apart, and
+        four tolerances farther along one chart the other does not hold its points. NaN where the
+        tolerance is more than 0.35 of the spread of the points: sheets turn within it.
     """
 
     n_points: int
@@ -139,7 +143,9 @@ def measure_quality(
     share = shares.mean(0)
     least = min(_DEAD_SHARE / manifold.n_charts, _DEAD * (manifold.dim + 2) / len(x))
     condition, folded, crossed = _probe_boxes(manifold)
-    crossing = _crossing(manifold, x, held) + float(share @ crossed)
+    crossing = torch.nan
+    if manifold.tolerance <= _THICK * float((x - x.mean(0)).square().sum(1).mean().sqrt()):
+        crossing = _crossing(manifold, x, held) + float(share @ crossed)
     nan = torch.tensor([float("nan")])
     gaps = gap[twice] if bool(twice.any()) else nan
     return Quality(
@@ -225,7 +231,7 @@ def _neighbours(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _crossing(manifold: ChartedManifold, x: Tensor, held: Tensor) -> float:
-    """Share of points (N, n) that charts hold (N, K) with tangent spaces across."""
+    """Share of points (N, n) that two charts (N, K) hold whose sheets part from there on."""
     twice = (held.sum(1) >= 2).nonzero().squeeze(-1)
     if manifold.dim == manifold.charts.n_ambient or not len(twice):
         return 0.0
@@ -233,15 +239,44 @@ def _crossing(manifold: ChartedManifold, x: Tensor, held: Tensor) -> float:
     some = twice[:: -(-len(twice) // most)]
     coords = manifold.charts.encode(x[some])
     across = torch.zeros(len(some), dtype=torch.bool, device=some.device)
-    known: list[tuple[Tensor, Tensor]] = []
+    known: list[tuple[Tensor, Tensor, Tensor]] = []
     for k in range(manifold.n_charts):
         index = held[some, k].nonzero().squeeze(-1)
-        basis = LocalGeometry(manifold, coords[k, index], k).tangent_basis
-        for other, its_basis in known:
-            both, mine, its = _shared(index, other)
-            across[both[_across(basis[mine], its_basis[its])]] = True
-        known.append((index, basis))
+        jacobian = LocalGeometry(manifold, coords[k, index], k, first_order=True).jacobian
+        # Not the geometry's own basis, which degenerate charts do not have.
+        known.append((index, jacobian, torch.linalg.qr(jacobian).Q))
+        for j in range(k):
+            for one, other in ((k, j), (j, k)):
+                both, mine, its = _shared(known[one][0], known[other][0])
+                bases = known[one][2][mine], known[other][2][its]
+                apart = _across(*bases)
+                if bool(apart.any()):
+                    both, mine = both[apart], mine[apart]
+                    place = coords[one, both]
+                    step = _out_of(bases[0][apart], bases[1][apart], known[one][1][mine])
+                    step = _PARTING * manifold.tolerance * step
+                    across[both[_parted(manifold, place, step, one, other)]] = True
     return float(across.double().mean()) * len(twice) / len(x)
+
+
+def _out_of(basis: Tensor, other: Tensor, jacobian: Tensor) -> Tensor:
+    """Steps (M, d) of unit length along tangent spaces that lead out of others, by bases (M, n, d)."""
+    axes = torch.linalg.svd(basis.mT @ other).U[..., -1:]
+    return (torch.linalg.pinv(jacobian) @ (basis @ axes)).squeeze(-1)
+
+
+def _parted(
+    manifold: ChartedManifold, coords: Tensor, step: Tensor, chart: int, other: int
+) -> Tensor:
+    """Whether steps (M, d) there or back from places in a chart lead out of another one's sheet."""
+    found = torch.zeros(len(coords), dtype=torch.bool, device=coords.device)
+    domain = manifold.charts.domain
+    for moved in (coords + step, coords - step):
+        point = manifold.charts.decode(moved, chart)
+        its = manifold.charts.encode(point, other)
+        off = (manifold.charts.decode(its, other) - point).norm(dim=-1) > manifold.tolerance
+        found |= off & (domain.depth(moved, chart) >= 0) & (domain.depth(its, other) >= 0)
+    return found
 
 
 def _shared(index: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -273,7 +308,8 @@ def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...], 
         folded.append(float((near & far).any(-1).double().mean()) if len(t) else 0.0)
         first, second = (near & far).nonzero().T
         if manifold.dim < manifold.charts.n_ambient:
-            first = first[_across(local.tangent_basis[first], local.tangent_basis[second])]
+            basis = torch.linalg.qr(local.jacobian).Q
+            first = first[_across(basis[first], basis[second])]
         else:
             first = first[:0]
         crossed.append(len(first.unique()) / max(1, len(t)))

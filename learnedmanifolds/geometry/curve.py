@@ -66,14 +66,14 @@ class ArcLength:
         """Length (N,) of charts (N,) up to coordinates (N,); differentiable in these."""
         count = self._sums.shape[1] - 1
         panel = ((z.detach() + 1) * (count / 2)).long().clamp(0, count - 1)
-        return self._sums[chart, panel] + self._between(chart, 2 * panel / count - 1, z)
+        return self._sums[chart, panel] + self._between(chart, (2 * panel).to(z) / count - 1, z)
 
     def coordinate(self, chart: Tensor, length: Tensor) -> Tensor:
         """The coordinates (N,) up to which charts are so long (N,); differentiable twice in these."""
         with torch.no_grad():
             sums, count = self._sums[chart], self._sums.shape[1] - 1
             panel = torch.searchsorted(sums, length.unsqueeze(-1)).squeeze(-1) - 1
-            low = 2 * panel.clamp(0, count - 1) / count - 1
+            low = (2 * panel.clamp(0, count - 1)).to(length) / count - 1
             high = low + 2 / count
             z = (low + high) / 2
             for _ in range(_NEWTON):

@@ -99,7 +99,7 @@ class Units:
 
 
 def _parts(x: Tensor) -> tuple[Tensor, ...]:
-    return x.split(max(1, min(_ROWS, _NUMBERS // max(1, x[0].numel()))))
+    return x.split(max(1, min(_ROWS, _NUMBERS // max(1, math.prod(x.shape[1:])))))
 
 
 class Rescale(nn.Module):

@@ -138,8 +138,9 @@ def test_charts_that_jump_apart_do_not_hold_up_a_distance(monkeypatch):
     monkeypatch.setattr(geodesic._System, "step", lambda *a: steps.append(1) or step(*a))
     metric = InducedMetric(atlas)
     assert float(metric.dist(p, q)) == pytest.approx(2.602, abs=1e-3)
-    # Usual pairs as far apart take 40; before ways that cannot win were left, 790.
-    assert len(steps) < 350
+    # Usual pairs as far apart take 40; before ways that cannot win were left, 790. More ways are tried
+    # than when this was below 350: those round a tube were left out, and distances up to 5 % too long.
+    assert len(steps) < 500
 
 
 def test_a_geodesic_below_its_target_does_not_arrive():
