@@ -105,10 +105,10 @@ class Quality:
         """What keeps it from being healthy, in words.
 
         Dead charts, gaps, crossings of more than 0.5 %, a chart that is folded over a quarter of its
-        domain, more than 2 % of the points that no chart holds.
+        domain, more than one and than 2 % of the points that no chart holds.
         """
         found = []
-        if self.coverage < 0.98:
+        if 1 - self.coverage > max(0.02, 1.5 / self.n_points):
             found.append(
                 f"coverage {self.coverage:.3f}, mean error {self.reconstruction_error:.3g}"
             )

@@ -61,6 +61,8 @@ class CubicSplines:
         place = (coords.to(low) - low) / step
         place = place.clamp(1, self.count - 2)
         first = place.detach().floor().clamp(max=self.count - 3) - 1
+        # NaN has no cell; its value is NaN in any.
+        first = first.nan_to_num(0.0)
         return first.long(), place - first - 1, step
 
     def _sum(self, index: Tensor, basis: Tensor, chart: Chart) -> Tensor:

@@ -37,8 +37,9 @@ _DROP, _LEVEL, _SLOWER = 0.1, 0.02, 0.5
 _SPREAD = 1.75
 # Changes from the finest scale to the next beyond which a dimension is not clear, and interval widths.
 _FALL, _RISE, _WIDE = 0.08, 0.3, 0.25
-# A dimension that falls to this part from the finest scale to the coarsest was noise's.
-_FALLEN = 0.7
+# A dimension that falls to this part from the finest scale to the coarsest was noise's; to the latter
+# where it is low, for there it is known better, and so is that an estimate is far below a dimension.
+_FALLEN, _FALLEN_LOW, _LOW, _BELOW = 0.7, 0.8, 2.5, 0.3
 # Of fewer points neighbourhoods are no small parts: no higher dimension than this is clear.
 FEW, _FEW_DIMENSIONS = 4 * NEIGHBOURS[-1], 3
 # Relative error of what is fitted to the finest scales: a straight line, or one value.
@@ -298,6 +299,11 @@ def _read(
     if settled and dims[settled] < (1 - _DROP) * dims[0]:
         at = settled
         estimate, error = _zero(profile[at : at + 1], rng)
+        if estimate < min(_LOW, round(dims[0]) - _BELOW) and round(estimate) == round(dims[0]):
+            reason = (
+                f"the estimate falls from {dims[0]:.3g} to {estimate:.3g} with scale, between two "
+                "dimensions, as where noise is a large part of the bends"
+            )
     else:
         finest = profile[:n_finest]
         # The nearest few points of a grid lie along its axes.
@@ -308,9 +314,12 @@ def _read(
         finest, change = finest[skip:], change[skip:]
         at = skip if _resolved(finest) else n_finest - 1
         estimate, error = _zero(finest, rng)
-        if dims[-1] < _FALLEN * dims[0]:
-            at = len(profile) - 1
-            estimate, error = _zero(profile[at:], rng)
+        low = dims[0] < _LOW
+        least = int(dims.argmin()) if low else len(dims) - 1
+        most = float(dims[:n_finest].max()) if low else dims[0]
+        if dims[least] < (_FALLEN_LOW if low else _FALLEN) * most:
+            at = least
+            estimate, error = _zero(profile[at : at + 1], rng)
             reason = (
                 f"the estimate falls from {dims[0]:.3g} to {estimate:.3g} with scale and does not "
                 "settle, as where noise is as large as the bends"

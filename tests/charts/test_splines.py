@@ -94,6 +94,14 @@ def test_values_stay_between_the_coefficients_and_go_on_evenly(dim):
     assert torch.allclose(value, spline(held, 1), rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("dim", [1, 2])
+def test_nan_is_nan_and_nothing_else_is(dim):
+    spline = splines(lambda t: t.square().sum(1), dim)
+    at = draw(6, dim, seed=1, low=-1, high=1)
+    at[2, -1] = torch.nan
+    assert spline(at, 1).isnan().tolist() == [False, False, True, False, False, False]
+
+
 @pytest.mark.parametrize(("size", "dim"), [(10, 2), (9, 2), (3, 1), (65, 3)])
 def test_sizes_that_no_grid_has(size, dim):
     with pytest.raises(ValueError, match=f"at least 4 knots along each of {dim} axes, got {size}"):

@@ -331,3 +331,16 @@ def test_ten_thousand_points_take_a_moment():
     assert lm.dimension(x).value == 2
     # A third of a second alone; the machine may be busy.
     assert time.perf_counter() - start < 3
+
+
+@pytest.mark.parametrize("std", [0.07, 0.1])
+@pytest.mark.parametrize("n", [500, 2000, 5000])
+def test_a_circle_with_noise_of_a_tenth_of_its_radius_is_no_surface_in_silence(std, n):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        t = rng.uniform(0, 2 * np.pi, n)
+        x = np.stack([np.cos(t), np.sin(t)], 1) + std * rng.standard_normal((n, 2))
+        found = lm.dimension(x)
+        assert found.value == 1 or "as where noise is" in found.reason
+        # A band of the same length and width that ends sharply is one, of scales within its width.
+        assert lm.dimension(rng.uniform(-1, 1, (n, 2)) * [np.pi, 0.6]).value == 2
