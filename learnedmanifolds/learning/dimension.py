@@ -315,13 +315,12 @@ def _read(
         at = skip if _resolved(finest) else n_finest - 1
         estimate, error = _zero(finest, rng)
         low = dims[0] < _LOW
-        least = int(dims.argmin()) if low else len(dims) - 1
-        most = float(dims[:n_finest].max()) if low else dims[0]
-        if dims[least] < (_FALLEN_LOW if low else _FALLEN) * most:
-            at = least
-            estimate, error = _zero(profile[at : at + 1], rng)
+        first = float(dims[:n_finest].max()) if low else float(dims[0])
+        if dims[-1] < (_FALLEN_LOW if low else _FALLEN) * first:
+            at = len(profile) - 1
+            estimate, error = _zero(profile[at:], rng)
             reason = (
-                f"the estimate falls from {dims[0]:.3g} to {estimate:.3g} with scale and does not "
+                f"the estimate falls from {first:.3g} to {estimate:.3g} with scale and does not "
                 "settle, as where noise is as large as the bends"
             )
         elif change[0] < -_FALL:
