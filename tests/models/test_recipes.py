@@ -30,7 +30,7 @@ def test_a_recipe_is_a_whole_description(name):
     assert one.estimator(random_state=5).random_state == 5
 
 
-@pytest.mark.filterwarnings("ignore:The atlas has")
+@pytest.mark.filterwarnings("ignore:The atlas does not hold")
 def test_train_by_recipe(tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "bars-16", TINY)
     path = tmp_path / "bars.safetensors"
