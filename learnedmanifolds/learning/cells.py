@@ -131,7 +131,8 @@ class Cover:
         """Whether few of the nodes have coordinates that keep their distances."""
         few = core[:: -(-len(core) // _FEW)]
         paths = self._paths[np.ix_(few, few)]
-        return _bend(paths, _isomap(paths, self.dim), self.dim) <= _FLAT
+        spacing = _spacing(self._paths[few], self.dim)
+        return _bend(paths, _isomap(paths, self.dim), spacing) <= _FLAT
 
     def _smallest_pair(self, failed: set[tuple[int, int]]) -> tuple[Cell, Cell] | None:
         """The two neighbouring cells with the fewest nodes together, not among those that failed."""
@@ -200,7 +201,7 @@ class Cover:
                 paths = self._paths[np.ix_(members, members)]
         coords = _isomap(paths, self.dim)
         few = np.arange(0, len(members), max(1, len(members) // _LANDMARKS))
-        bend = _bend(paths[np.ix_(few, few)], coords[few], self.dim)
+        bend = _bend(paths[np.ix_(few, few)], coords[few], _spacing(paths[few], self.dim))
         middle = (coords.max(0) + coords.min(0)) / 2
         radius = float(np.abs(coords - middle).max()) / _EDGE or 1.0
         own = self._own
@@ -222,10 +223,14 @@ def _isomap(paths: np.ndarray, dim: int) -> np.ndarray:
     return np.pad(coords, ((0, 0), (0, dim - coords.shape[1])))
 
 
-def _bend(paths: np.ndarray, coords: np.ndarray, dim: int) -> float:
+def _spacing(paths: np.ndarray, dim: int) -> float:
+    """How far neighbours of some nodes are, from their paths (L, M) to all."""
+    rank = min(paths.shape[1] - 1, 2 * dim + 2)
+    return float(np.median(np.partition(paths, rank, 1)[:, rank]))
+
+
+def _bend(paths: np.ndarray, coords: np.ndarray, spacing: float) -> float:
     gaps = np.sqrt(np.square(coords[:, None] - coords).sum(-1))
-    rank = min(len(paths) - 1, 2 * dim + 2)
-    spacing = np.median(np.partition(paths, rank, 1)[:, rank])
     folded = ((gaps < _SHORT * paths) & (paths > _FAR * spacing)).any(1).mean()
     if folded > _FOLDED:
         return np.inf

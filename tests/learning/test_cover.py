@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import ConvexHull, Delaunay
 from scipy.spatial.distance import pdist, squareform
 
+import learnedmanifolds as lm
 from learnedmanifolds.learning.cells import Cover, divide
 from learnedmanifolds.learning.nodes import make_nodes
 
@@ -180,3 +181,12 @@ def test_halves_of_a_strip_are_joined_and_those_of_a_sphere_are_not():
         assert len(cover.cells) == n_cells
         core = np.sort(np.concatenate([cell.core for cell in cover.cells]))
         assert np.array_equal(core, np.arange(len(nodes.points)))
+
+
+def test_a_thin_torus_is_no_disc():
+    # Laid flat, its upper half covers the lower one, at a third of the distance along it.
+    x = lm.datasets.toy("torus").sample(10_240, noise=0.01, seed=44).double().numpy()
+    cover = Cover(make_nodes(x, 800, 12, 0, False), 0, 2)
+    assert not cover.cells[0].is_disc
+    cover.make_discs()
+    assert len(cover.cells) >= 4 and all(cell.is_disc for cell in cover.cells)
