@@ -20,7 +20,7 @@ _FITTED = 1.5
 _FLAT, _FOLDED = 0.12, 0.01
 # Two nodes are folded on each other where coordinates shorten their path to less than this part.
 _SHORT = 0.4
-_FAR = 3.0
+_FAR = 4.5
 _LANDMARKS, _FEW = 200, 80
 _MEDOID_STEPS = 10
 _POWER_STEPS = 12
