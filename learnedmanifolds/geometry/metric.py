@@ -31,7 +31,8 @@ class InducedMetric:
     tolerance : float, optional
         Local error of geodesics relative to their velocity; by default that of the dtype.
     n_ways : int
-        Ways around holes that `log` and `dist` start from.
+        Ways around holes, and around a sphere, that `log` and `dist` start from: eight, a quarter of
+        the way apart, leave out no side of it.
 
     References
     ----------
@@ -39,7 +40,7 @@ class InducedMetric:
     """
 
     def __init__(
-        self, manifold: ChartedManifold, tolerance: float | None = None, n_ways: int = 6
+        self, manifold: ChartedManifold, tolerance: float | None = None, n_ways: int = 8
     ) -> None:
         self.manifold, self.tolerance, self.n_ways = manifold, tolerance, n_ways
 
