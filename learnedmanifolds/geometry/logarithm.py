@@ -60,7 +60,7 @@ def logarithm(
     graph: SampleGraph,
     start: Located,
     end: Located,
-    n_ways: int = 8,
+    n_ways: int = 6,
     tolerance: float | None = None,
 ) -> Logarithm:
     """Shortest geodesics from each start to its end, by Newton's method on the initial velocity.

@@ -31,8 +31,7 @@ class InducedMetric:
     tolerance : float, optional
         Local error of geodesics relative to their velocity; by default that of the dtype.
     n_ways : int
-        Ways around holes, and around a sphere, that `log` and `dist` start from: eight, a quarter of
-        the way apart, leave out no side of it.
+        Ways around holes that `log` and `dist` start from.
 
     References
     ----------
@@ -40,7 +39,7 @@ class InducedMetric:
     """
 
     def __init__(
-        self, manifold: ChartedManifold, tolerance: float | None = None, n_ways: int = 8
+        self, manifold: ChartedManifold, tolerance: float | None = None, n_ways: int = 6
     ) -> None:
         self.manifold, self.tolerance, self.n_ways = manifold, tolerance, n_ways
 
