@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from learnedmanifolds.atlas.crossing import across, crossing
 from learnedmanifolds.geometry import ChartedManifold, LocalGeometry
 
 _PROBES = 512
@@ -19,9 +20,7 @@ _FOLD_GAP = 0.5
 _PAIRED = 0.25
 # Neighbours among which fewer than this part lie farther out than a point beyond a border.
 _AROUND, _AHEAD = 16, 0.34
-# Points held twice whose tangent spaces are compared, and numbers in these; cosine of what is across, and
-# tolerances from there at which sheets have parted.
-_COMPARED, _FEWEST_COMPARED, _ACROSS, _PARTING = 512, 64, 0.5**0.5, 4.0
+# Tolerance in units of the spread beyond which crossings are not told.
 _THICK = 0.35
 # Distances that are held at a time.
 _AT_ONCE = 2**24
@@ -69,10 +68,11 @@ class Quality:
         a gap side by side: where less than a quarter of those that no chart holds are so, or a single
         one, it is 0.
     crossing : float
-        Share of the points where sheets cross, as in a figure-eight: two charts that hold the point, or
-        two places of one chart that `folded` counts, have tangent spaces over 45 degrees apart, and
-        four tolerances farther along one chart the other does not hold its points. NaN where the
-        tolerance is more than 0.35 of the spread of the points: sheets turn within it.
+        Share of the points where sheets cross, as in a figure-eight: two charts that hold the point have
+        tangent spaces over 45 degrees apart, and four tolerances farther along one of them the other
+        does not hold its points; or two places of one chart that `folded` counts have such tangent
+        spaces. NaN where the tolerance is more than 0.35 of the spread of the points: sheets turn
+        within it.
     """
 
     n_points: int
@@ -108,7 +108,8 @@ class Quality:
         domain, more than one and than 2 % of the points that no chart holds.
         """
         found = []
-        if 1 - self.coverage > max(0.02, 1.5 / self.n_points):
+        missed = round((1 - self.coverage) * self.n_points)
+        if missed > 1 and 50 * missed > self.n_points:
             found.append(
                 f"coverage {self.coverage:.3f}, mean error {self.reconstruction_error:.3g}"
             )
@@ -143,9 +144,9 @@ def measure_quality(
     share = shares.mean(0)
     least = min(_DEAD_SHARE / manifold.n_charts, _DEAD * (manifold.dim + 2) / len(x))
     condition, folded, crossed = _probe_boxes(manifold)
-    crossing = torch.nan
+    crossed_share = torch.nan
     if manifold.tolerance <= _THICK * float((x - x.mean(0)).square().sum(1).mean().sqrt()):
-        crossing = _crossing(manifold, x, held) + float(share @ crossed)
+        crossed_share = crossing(manifold, x, held) + float(share @ crossed)
     nan = torch.tensor([float("nan")])
     gaps = gap[twice] if bool(twice.any()) else nan
     return Quality(
@@ -163,7 +164,7 @@ def measure_quality(
         condition_number_max=float(condition.max()),
         dead_charts=tuple((share < least).nonzero().flatten().tolist()),
         folded=folded,
-        crossing=crossing,
+        crossing=crossed_share,
     )
 
 
@@ -230,66 +231,6 @@ def _neighbours(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
-def _crossing(manifold: ChartedManifold, x: Tensor, held: Tensor) -> float:
-    """Share of points (N, n) that two charts (N, K) hold whose sheets part from there on."""
-    twice = (held.sum(1) >= 2).nonzero().squeeze(-1)
-    if manifold.dim == manifold.charts.n_ambient or not len(twice):
-        return 0.0
-    most = max(_FEWEST_COMPARED, min(_COMPARED, _PROBED // manifold.charts.n_ambient))
-    some = twice[:: -(-len(twice) // most)]
-    coords = manifold.charts.encode(x[some])
-    across = torch.zeros(len(some), dtype=torch.bool, device=some.device)
-    known: list[tuple[Tensor, Tensor, Tensor]] = []
-    for k in range(manifold.n_charts):
-        index = held[some, k].nonzero().squeeze(-1)
-        jacobian = LocalGeometry(manifold, coords[k, index], k, first_order=True).jacobian
-        # Not the geometry's own basis, which degenerate charts do not have.
-        known.append((index, jacobian, torch.linalg.qr(jacobian).Q))
-        for j in range(k):
-            for one, other in ((k, j), (j, k)):
-                both, mine, its = _shared(known[one][0], known[other][0])
-                bases = known[one][2][mine], known[other][2][its]
-                apart = _across(*bases)
-                if bool(apart.any()):
-                    both, mine = both[apart], mine[apart]
-                    place = coords[one, both]
-                    step = _out_of(bases[0][apart], bases[1][apart], known[one][1][mine])
-                    step = _PARTING * manifold.tolerance * step
-                    across[both[_parted(manifold, place, step, one, other)]] = True
-    return float(across.double().mean()) * len(twice) / len(x)
-
-
-def _out_of(basis: Tensor, other: Tensor, jacobian: Tensor) -> Tensor:
-    """Steps (M, d) of unit length along tangent spaces that lead out of others, by bases (M, n, d)."""
-    axes = torch.linalg.svd(basis.mT @ other).U[..., -1:]
-    return (torch.linalg.pinv(jacobian) @ (basis @ axes)).squeeze(-1)
-
-
-def _parted(
-    manifold: ChartedManifold, coords: Tensor, step: Tensor, chart: int, other: int
-) -> Tensor:
-    """Whether steps (M, d) there or back from places in a chart lead out of another one's sheet."""
-    found = torch.zeros(len(coords), dtype=torch.bool, device=coords.device)
-    domain = manifold.charts.domain
-    for moved in (coords + step, coords - step):
-        point = manifold.charts.decode(moved, chart)
-        its = manifold.charts.encode(point, other)
-        off = (manifold.charts.decode(its, other) - point).norm(dim=-1) > manifold.tolerance
-        found |= off & (domain.depth(moved, chart) >= 0) & (domain.depth(its, other) >= 0)
-    return found
-
-
-def _shared(index: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What two increasing lists of indices share, and the places of it in both."""
-    mine, its = torch.isin(index, other), torch.isin(other, index)
-    return index[mine], mine.nonzero().squeeze(-1), its.nonzero().squeeze(-1)
-
-
-def _across(basis: Tensor, other: Tensor) -> Tensor:
-    """Which of pairs of tangent spaces, by orthonormal bases (M, n, d), are over 45 degrees apart."""
-    return torch.linalg.svdvals(basis.mT @ other)[:, -1] < _ACROSS
-
-
 def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...], Tensor]:
     """Condition numbers in the domains, and of each chart what is folded and what crosses itself."""
     generator = torch.Generator().manual_seed(0)
@@ -308,8 +249,10 @@ def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...], 
         folded.append(float((near & far).any(-1).double().mean()) if len(t) else 0.0)
         first, second = (near & far).nonzero().T
         if manifold.dim < manifold.charts.n_ambient:
+            # Of all pairs at once: bases of many features, once for each pair, would take much room.
             basis = torch.linalg.qr(local.jacobian).Q
-            first = first[_across(basis[first], basis[second])]
+            products = torch.einsum("pni,qnj->pqij", basis, basis)
+            first = first[across(products[first, second])]
         else:
             first = first[:0]
         crossed.append(len(first.unique()) / max(1, len(t)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 import torch
@@ -99,7 +99,8 @@ _ARCS: WeakKeyDictionary[ChartedManifold, ArcLength] = WeakKeyDictionary()
 def arc_length(manifold: ChartedManifold) -> ArcLength:
     """The arc lengths of a manifold of dimension one, made when they are first asked for."""
     if manifold not in _ARCS:
-        _ARCS[manifold] = ArcLength(manifold)
+        # Not the manifold itself, which the lengths would keep alive.
+        _ARCS[manifold] = ArcLength(proxy(manifold))
     return _ARCS[manifold]
 
 

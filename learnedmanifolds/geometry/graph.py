@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 import torch
@@ -148,7 +148,8 @@ _GRAPHS: WeakKeyDictionary[ChartedManifold, SampleGraph] = WeakKeyDictionary()
 def sample_graph(manifold: ChartedManifold) -> SampleGraph:
     """The graph of a manifold, made when it is first asked for."""
     if manifold not in _GRAPHS:
-        _GRAPHS[manifold] = SampleGraph(manifold)
+        # Not the manifold itself, which the graph would keep alive.
+        _GRAPHS[manifold] = SampleGraph(proxy(manifold))
     return _GRAPHS[manifold]
 
 

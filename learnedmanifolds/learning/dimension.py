@@ -154,8 +154,10 @@ def dimension(
     which it is seen is a curve with noise.
 
     There is no clear dimension where the estimate changes quickly at the finest scales and never
-    settles, where parts of the points differ much, where its interval is wide, or where less than 128
-    points seem to have more than three: they may as well be of a curve that bends between them.
+    settles, or falls to less than 0.8 (where it is low, else 0.7) of itself from there to the coarsest,
+    as on a curve with noise of a tenth of its radius of curvature, where parts of the points differ
+    much, where its interval is wide, or where less than 128 points seem to have more than three: they
+    may as well be of a curve that bends between them.
 
     Parameters
     ----------

@@ -129,7 +129,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         self._take_names(x)
         (seed,) = start_seeds(self.random_state, 1)
         chosen = _chosen(len(data), seed)
-        data = data[chosen]
+        data = data if len(chosen) == len(data) else data[chosen]
         whole = _Sample.of(data, seed)
         found = auto_dimension(whole.coordinates, max(_NODES)) if self.dim == "auto" else self.dim
         learned = self._best(data, whole, int(found), seed)

@@ -219,3 +219,14 @@ def test_bad_input_and_json():
             atlas.quality(wrong)
     figures = json.loads(json.dumps(atlas.quality(circle(50)).to_dict()))
     assert figures["n_points"] == 50 and figures["folded"] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("n_points", "missed"), [(30, 1), (50, 1), (100, 2), (150, 3), (1000, 20)])
+def test_two_percent_may_be_uncovered_and_one_point_of_few(n_points, missed):
+    x = circle(n_points)
+    x[:missed] *= 1.5
+    atlas = Atlas(CircleCharts(1.0, 3), noise_std=0.01)
+    assert atlas.quality(x).coverage == pytest.approx(1 - missed / n_points)
+    assert not any(fault.startswith("coverage") for fault in atlas.quality(x).faults)
+    x[: missed + 1] *= 1.5
+    assert any(fault.startswith("coverage") for fault in atlas.quality(x).faults)

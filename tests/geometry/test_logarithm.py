@@ -1,6 +1,8 @@
 """Logarithms and distances: closed forms, the shorter of two ways, boundaries, components."""
 
+import gc
 import math
+import weakref
 from pathlib import Path
 
 import pytest
@@ -168,3 +170,19 @@ def test_no_distance_on_a_torus_is_longer_than_a_geodesic():
     vector = torch.cat([vector, metric.local(there).project(known[1])])
     end = metric.exp(start, vector)
     assert float((metric.dist(start, end) / vector.norm(dim=1)).max()) < 1 + 1e-8
+
+
+@pytest.mark.parametrize("charts", [CircleCharts, SphereCharts])
+def test_distances_keep_no_manifold_alive(charts):
+    manifold = Atlas(charts())
+    metric = InducedMetric(manifold)
+    ends = metric.uniform(6, seed=0)
+    assert bool(
+        metric.dist(Located(*(v[:3] for v in ends)), Located(*(v[3:] for v in ends)))
+        .isfinite()
+        .all()
+    )
+    known = weakref.ref(manifold)
+    del manifold, metric
+    gc.collect()
+    assert known() is None
