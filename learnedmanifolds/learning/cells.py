@@ -193,7 +193,12 @@ class Cover:
             edge = float(np.median(self._graph.data))
             reach = max(_MARGIN * radius, _EDGES.get(self.dim, _FEW_EDGES) * edge)
             away = self._paths[core].min(0)
-            inner, members = np.flatnonzero(away <= reach), np.flatnonzero(away <= _FITTED * reach)
+            shared, fitted = away <= reach, away <= _FITTED * reach
+            if self.dim == 1:
+                # Across gaps too, which may be far wider than other edges.
+                shared |= self._graph @ (away == 0) > 0
+                fitted |= self._graph @ shared > 0
+            inner, members = np.flatnonzero(shared), np.flatnonzero(fitted)
         paths = self._paths
         if len(members) < len(paths):
             paths = dijkstra(self._graph[members][:, members], directed=False)

@@ -19,6 +19,8 @@ ENOUGH = 1000
 WIDTHS = {1: (5.5, 2.7, 1.5), 2: (5.0, 3.3, 2.0), 3: (4.0, 2.8, 2.0)}
 # Those of bumps at all of few points.
 _THROUGH = (1.5, 1.0, 0.7)
+# Least width on a curve, in units of the widest gap between codes.
+_ACROSS = 0.75
 # A narrower width must lower the error to this part.
 _BETTER = 0.95
 # Of so few points codes may stay where they are.
@@ -159,7 +161,7 @@ def interpolate_chart(codes: Tensor, x: Tensor) -> KernelFit:
     """
     codes = _inside(codes)
     tried = [codes, _evened(codes)] if codes.shape[1] == 1 else [codes]
-    fits = [_ridge(c, x, len(c), width, _LEAST, _LEAST) for c in tried for width in _THROUGH]
+    fits = [_ridge(c, x, len(c), width, _LEAST, _LEAST, 0.0) for c in tried for width in _THROUGH]
     fit = min(fits, key=lambda fit: fit.error)
     # Not what is left out tells whether the chart is one, but what it leaves.
     fit.error = float((x - fit.decode()).square().sum(1).mean())
@@ -264,6 +266,7 @@ def _ridge(
     width: float,
     least: float,
     largest: float = _LARGEST,
+    across: float = _ACROSS,
 ) -> KernelFit:
     """The smoothest fit that is hardly worse than the best; so many bumps, or at the codes given."""
     pick = farthest(codes, bumps) if isinstance(bumps, int) else bumps
@@ -272,7 +275,11 @@ def _ridge(
     if len(pick) == len(codes):
         gaps.masked_fill_(gaps == 0, torch.inf)
     reach = max(float(gaps.amin(1).max().clamp(max=1)), 1e-3)
-    fit = KernelFit(codes, centers, reach, width * reach, x[:0], x[:0], x[:0], 0.0, torch.inf)
+    wide = width * reach
+    if codes.shape[1] == 1:
+        # Narrower bumps say nothing of a gap between codes.
+        wide = max(wide, across * float(codes.flatten().sort().values.diff().max()))
+    fit = KernelFit(codes, centers, reach, wide, x[:0], x[:0], x[:0], 0.0, torch.inf)
     features, n = fit.features(), len(x)
     fit.size, fit.basis = _spectrum(features)
     moment = fit.basis.mT @ (features.mT @ x / n)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
@@ -27,6 +27,11 @@ _CURVE, _RISE, _FALL, _LEAST = 1.6, 1.1, 0.95, 20
 _BRANCHED = 0.05
 # Ends of a path are joined where their distance is at most so many times the longest of its steps.
 _CLOSES = 1.5
+# Ends nearer along their curve than so many of its longest edges are of one piece.
+_PIECE = 4.0
+# Edges of curves are gaps if so many at most are so much longer than all others.
+# A gap by chance is hardly longer than the mean one times the logarithm of their number and this.
+_GAPS, _WIDER, _UNLIKELY = 3, 2.5, 4.0
 # Times that nodes move to the means of their points.
 _MEANS = 5
 # An edge longer than this many times the usual length at both its ends bridges a gap; latter on curves.
@@ -83,12 +88,12 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     if found is not _Seen.BENDS and len(points) > _PER_NODE * count:
         points = _means(x, count, seed)
         found = _seen(points, seed, True)
-    graph = _neighbor_graph(points, n_neighbors, curve, len(points) < len(x))
+    graph = _neighbor_graph(points, n_neighbors, curve, len(x))
     noisy = found is _Seen.NOISE
     while noisy and len(points) >= 2 * _FEWEST:
         points = _means(x, len(points) // 2, seed, _MEANS)
         found = _seen(points, seed, True)
-        graph = _neighbor_graph(points, n_neighbors, curve, True)
+        graph = _neighbor_graph(points, n_neighbors, curve, len(x))
         noisy = found is _Seen.NOISE or (found is _Seen.CURVE and _branches(graph))
     component = connected_components(graph, directed=False)[1]
     exact = found is _Seen.BENDS and len(points) == len(x)
@@ -99,18 +104,73 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     return Nodes(points, graph, component, exact)
 
 
-def _neighbor_graph(points: np.ndarray, n_neighbors: int, curve: bool, even: bool) -> csr_array:
-    """Lengths (M, M) of the edges between points (M, n), spread evenly or not, and others nearby."""
+def _neighbor_graph(points: np.ndarray, n_neighbors: int, curve: bool, count: int) -> csr_array:
+    """Lengths (M, M) of the edges between points (M, n) and others nearby; means of so many if fewer."""
     k = min(n_neighbors, len(points) - 1)
     distance, index = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
     usual = np.maximum(distance[:, -1], 1e-300)
     row, column, length = np.repeat(np.arange(len(points)), k), index.ravel(), distance.ravel()
     if curve:
-        row, column, length = _relative_neighbors(points, index, even)
+        row, column, length = _relative_neighbors(points, index, len(points) < count)
     bridge = _BRIDGES if curve else _BRIDGE
     near = length <= bridge * np.minimum(usual[row], usual[column])
     graph = csr_array((length[near], (row[near], column[near])), shape=(len(points),) * 2)
-    return graph.maximum(graph.T).tocsr()
+    graph = graph.maximum(graph.T).tocsr()
+    if not curve:
+        return graph
+    # Nodes that are means are spread more evenly than what they are of.
+    chance = _by_chance(graph, count) if len(points) < count else 0.0
+    return _cut_at_gaps(_ends_joined(points, graph, chance), chance)
+
+
+def _by_chance(graph: csr_array, count: int) -> float:
+    """The longest gap to expect between so many random points of curves, of graph (M, M) of nodes."""
+    return float((np.log(count) + _UNLIKELY) * graph.data.sum() / 2 / count)
+
+
+def _cut_at_gaps(graph: csr_array, chance: float) -> csr_array:
+    """The graph (M, M) of curves without edges so much longer than all others of their component.
+
+    Largest gaps between random points differ less; gaps by chance stay too.
+    """
+    component = connected_components(graph, directed=False)[1]
+    row, column = graph.tocoo().coords
+    length, part = graph.data.copy(), component[row]
+    for c in range(component.max() + 1):
+        own = np.sort(length[(part == c) & (row < column)])[::-1][: _GAPS + 1]
+        wide = np.flatnonzero(own[:-1] > np.maximum(_WIDER * own[1:], chance))
+        if len(wide):
+            length[(part == c) & (length >= own[wide[-1]])] = 0
+    kept = length > 0
+    return csr_array((length[kept], (row[kept], column[kept])), shape=graph.shape).tocsr()
+
+
+def _ends_joined(points: np.ndarray, graph: csr_array, chance: float) -> csr_array:
+    """The graph (M, M) with ends of curves joined that are hardly farther apart than other neighbours.
+
+    Or than some are by chance; of two that are nearest to each other, at least one of which is not the
+    end of a twig that is shorter than what joins them.
+    """
+    degree = np.diff(graph.indptr)
+    end, branch = np.flatnonzero(degree == 1), np.flatnonzero(degree > 2)
+    if len(end) < 2:
+        return graph
+    twig = np.full(len(end), np.inf)
+    if len(branch):
+        twig = dijkstra(graph, directed=False, indices=branch, min_only=True)[end]
+    gap = cdist(points[end], points[end])
+    # Ends of one short piece are no neighbours.
+    own = dijkstra(graph, directed=False, indices=end)[:, end]
+    gap[own < _PIECE * graph.data.max()] = np.inf
+    near = gap.argmin(1)
+    first = np.arange(len(end))
+    length = gap[first, near]
+    most = max(_CLOSES * float(graph.data.max()), chance)
+    free = length <= np.minimum(np.maximum(twig, twig[near]), most)
+    first = first[(near[near] == first) & free & (first < near)]
+    row, column = end[first], end[near[first]]
+    edges = csr_array((length[first], (row, column)), shape=graph.shape)
+    return graph.maximum(edges.maximum(edges.T)).tocsr()
 
 
 def _branches(graph: csr_array) -> bool:

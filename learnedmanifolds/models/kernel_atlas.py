@@ -174,8 +174,8 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         atlas, quality, left_out, _ = learned
         if left_out.mean() > _TOLD:
             warnings.warn(
-                f"{left_out.sum()} of {len(left_out)} points are left out: they are apart from the "
-                "others or off what these lie on, alone or in groups too small for a chart; see left_out_.",
+                f"{left_out.sum()} of {len(left_out)} points are left out: they are off what the others "
+                "lie on, or apart in groups too small for a chart; see left_out_.",
                 stacklevel=4,
             )
         if (bent := _bent(atlas)) > _UNCLEAR:

@@ -97,3 +97,32 @@ def test_few_points_tell_no_high_dimension(recwarn):
     assert found.value is None and "too few" in found.reason
     assert KernelAtlas(random_state=0).fit(x).dim_ == 1
     assert any("1 is taken" in str(warning.message) for warning in recwarn)
+
+
+def n_loops(nodes):
+    """Independent cycles of the graph."""
+    return nodes.graph.nnz // 2 - len(nodes.points) + nodes.component.max() + 1
+
+
+@pytest.mark.parametrize("count", [60, 200, 1000])
+def test_gaps_wider_than_all_others_are_borders_and_those_by_chance_are_not(count):
+    # Random points: at most one circle of twenty is cut, at ratios of gaps of two and more.
+    closed = [
+        n_loops(make_nodes(circle(count, 2, 0.0, seed), 1000, 10, 0, True)) for seed in range(20)
+    ]
+    assert sum(closed) >= 19
+    # Even ones: the gap is six steps.
+    angle = 2 * math.pi * np.arange(count - 5) / count
+    nodes = make_nodes(np.stack([np.cos(angle), np.sin(angle)], 1), 1000, 10, 0, True)
+    assert n_loops(nodes) == 0 and nodes.component.max() == 0
+
+
+def test_ends_that_noise_leaves_in_a_knot_are_joined():
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        u = rng.uniform(0, 2 * math.pi, 1000)
+        x = np.stack(
+            [np.sin(u) + 2 * np.sin(2 * u), np.cos(u) - 2 * np.cos(2 * u), -np.sin(3 * u)], 1
+        )
+        nodes = make_nodes(x + 0.02 * rng.standard_normal(x.shape), 400, 10, 0, True)
+        assert n_loops(nodes) >= 1 and nodes.component.max() == 0

@@ -216,6 +216,20 @@ def test_outliers_all_over_are_left_out():
     assert float((model.atlas_.project(clean) - clean).norm(dim=1).mean()) < NOISE / 2
 
 
+@pytest.mark.parametrize("count", [30, 60])
+def test_few_random_points_of_a_circle_leave_no_gap(count):
+    angle = 2 * math.pi * torch.linspace(0, 1, 500).double()
+    every = torch.stack([angle.cos(), angle.sin()], 1)
+    for seed in range(4):
+        source = torch.Generator().manual_seed(seed)
+        own = 2 * math.pi * torch.rand(count, generator=source).double()
+        x = torch.stack([own.cos(), own.sin()], 1) + NOISE * torch.randn(count, 2, generator=source)
+        atlas = KernelAtlas(dim=1, random_state=0).fit(x).atlas_
+        codes = atlas.charts.encode(every)
+        near = (atlas.charts.decode(codes) - every).norm(dim=-1) < 0.1
+        assert bool(((atlas.charts.domain.depth(codes) >= 0) & near).any(0).all())
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_knot_does_not_run_through_outliers(seed):
     source = torch.Generator().manual_seed(seed)
