@@ -81,9 +81,9 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         the manifold, and errors say nothing.
     dim_, n_charts_ : int
     left_out_ : ndarray of bool, shape (N,)
-        Points that the atlas does not know: in components too small for a chart and, where an atlas of
-        all is not healthy and one without them is, outliers. Of more than 50,000 points so many, drawn
-        at random, are looked at; the others count as known.
+        Points that the atlas does not know: in components too small for a chart, and outliers, sparser
+        than their neighbours and off the plane of these. Of more than 50,000 points so many, drawn at
+        random, are looked at; the others count as known.
     n_features_in_ : int
 
     References
@@ -142,18 +142,14 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         return self
 
     def _best(self, data: Tensor, whole: _Sample, dim: int, seed: int) -> _Learned:
-        """The first atlas that is enough: of all points, without outliers, of more nodes."""
-        nothing = np.zeros(len(data), dtype=bool)
-        learned = self._learned(data, whole, nothing, dim, 1, seed)
-        if learned.quality.faults and (apart := outlying(whole.coordinates.numpy())).any():
-            sample = _Sample.of(data[torch.from_numpy(~apart)], seed)
-            without = self._learned(data, sample, apart, dim, 1, seed)
-            if not without.quality.faults:
-                return without
+        """The first atlas without outliers that is enough: of the usual nodes, or more."""
+        left_out = outlying(whole.coordinates.numpy(), dim, self._noise(whole, dim))
+        sample = _Sample.of(data[torch.from_numpy(~left_out)], seed) if left_out.any() else whole
+        learned = self._learned(data, sample, left_out, dim, 1, seed)
         for more in _MORE:
             if learned.enough or self.n_charts != "auto" or self.noise_std is not None:
                 break
-            learned = self._learned(data, whole, nothing, dim, more, seed)
+            learned = self._learned(data, sample, left_out, dim, more, seed)
         return learned
 
     def _learned(
@@ -179,7 +175,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         if left_out.mean() > _TOLD:
             warnings.warn(
                 f"{left_out.sum()} of {len(left_out)} points are left out: they are apart from the "
-                "others, alone or in groups too small for a chart; see left_out_.",
+                "others or off what these lie on, alone or in groups too small for a chart; see left_out_.",
                 stacklevel=4,
             )
         if (bent := _bent(atlas)) > _UNCLEAR:

@@ -1,4 +1,4 @@
-"""Local outliers of curves, sheets and repeated points."""
+"""Points off curves and sheets, steps in the density, tails, repeated points, parts of their own."""
 
 import numpy as np
 import pytest
@@ -12,17 +12,51 @@ def test_points_off_a_sheet_of_changing_density_are_told(seed):
     flat = rng.normal(size=(1500, 2))
     frame, _ = np.linalg.qr(rng.standard_normal((5, 5)))
     x = np.c_[flat, np.sin(flat[:, :1]), 0 * flat] @ frame
-    # Off by ten times the usual distance of neighbours.
+    # Off by ten times the usual distance of neighbours, in the tails by hardly more than it.
     x[:20] += rng.choice([-1, 1], (20, 1)) * frame[4]
-    found = outlying(1e4 * x + 1e6)
-    assert found[:20].all() and found[20:].mean() < 0.01
+    found = outlying(1e4 * x + 1e6, 2, 0.0)
+    near = np.linalg.norm(flat[:20], axis=1) < 2
+    assert found[:20][near].all() and found[20:].mean() < 0.002
+
+
+@pytest.mark.parametrize("ratio", [10, 30])
+def test_a_step_in_the_density_of_a_circle_has_none(ratio):
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        half = (rng.random(2000) < ratio / (1 + ratio)) * np.pi
+        angle = half + np.pi * rng.random(2000)
+        x = np.stack([np.cos(angle), np.sin(angle)], 1)
+        # Few of the sparse half, some 60 to 180 points.
+        assert outlying(x, 1, 1e-6).sum() <= 5
+
+
+def test_noise_and_the_tails_of_curves_and_sheets_have_hardly_any():
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        sheet = np.c_[rng.normal(size=(2000, 2)), 0.05 * rng.normal(size=(2000, 1))]
+        assert outlying(sheet, 2, 0.05**2).mean() < 0.001
+        t = rng.exponential(size=2000)
+        curve = np.stack([np.cos(t), np.sin(t), t], 1) + 0.05 * rng.normal(size=(2000, 3))
+        assert outlying(curve, 1, 2 * 0.05**2).mean() < 0.003
+
+
+def test_outliers_between_outliers_are_told_but_no_part_of_enough_points():
+    rng = np.random.default_rng(0)
+    line = np.c_[np.linspace(0, 10, 1000), np.zeros((1000, 2))]
+    heap = [5.0, 3.0, 0.0] + 0.01 * rng.standard_normal((12, 3))
+    chain = np.c_[np.full(6, 2.0), 0.5 * np.arange(1, 7), np.zeros(6)]
+    found = outlying(np.concatenate([line, heap, chain]), 1, 1e-6)
+    assert not found[:1012].any() and found[1012:].all()
 
 
 def test_repeated_points_are_no_outliers_nor_make_any():
     grid = np.stack(np.meshgrid(*2 * [np.arange(15.0)]), -1).reshape(-1, 2)
-    assert not outlying(np.concatenate([grid, *200 * [grid[:3]]])).any()
-    assert outlying(np.concatenate([grid, [[40.0, 40.0]], *200 * [grid[:3]]])).sum() == 1
+    grid = np.c_[grid, np.zeros(len(grid))]
+    assert not outlying(np.concatenate([grid, *200 * [grid[:3]]]), 2, 0.0).any()
+    off = np.concatenate([grid, [[7.0, 7.0, 9.0]], *200 * [grid[:3]]])
+    assert outlying(off, 2, 0.0).sum() == 1
 
 
-def test_few_points_have_none():
-    assert not outlying(np.arange(20.0)[:, None] ** 4).any()
+def test_few_points_and_what_fills_its_space_have_none():
+    assert not outlying(np.c_[np.arange(20.0) ** 4, np.arange(20.0) ** 7], 1, 0.0).any()
+    assert not outlying(np.random.default_rng(0).standard_cauchy((500, 2)), 2, 0.0).any()

@@ -216,6 +216,24 @@ def test_outliers_all_over_are_left_out():
     assert float((model.atlas_.project(clean) - clean).norm(dim=1).mean()) < NOISE / 2
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_knot_does_not_run_through_outliers(seed):
+    source = torch.Generator().manual_seed(seed)
+    u = 2 * math.pi * torch.rand(800, generator=source).double()
+    dense = 2 * math.pi * torch.linspace(0, 1, 5000).double()
+
+    def knot(t):
+        return torch.stack(
+            [t.sin() + 2 * (2 * t).sin(), t.cos() - 2 * (2 * t).cos(), -(3 * t).sin()], 1
+        )
+
+    x = knot(u) + NOISE * torch.randn(800, 3, generator=source)
+    x[:8] = 3 * (2 * torch.rand(8, 3, generator=source) - 1)
+    model = KernelAtlas(dim=1, random_state=0).fit(x)
+    assert model.quality_.healthy
+    assert float(torch.cdist(model.sample(1000, seed=0), knot(dense)).amin(1).max()) < 5 * NOISE
+
+
 def test_data_without_a_clear_dimension_are_told_with_what_is_done():
     # Noise of many sizes: the dimension falls on and on with scale.
     source = torch.Generator().manual_seed(0)
