@@ -43,11 +43,14 @@ def test_outputs_are_committed_and_the_picture_comes_first(path):
     assert counts == list(range(1, len(counts) + 1))
 
 
-# What one tutorial leaves must not help the next: names, figures, torch's dtype that geomstats sets.
+# What one tutorial leaves must not help or hinder the next: names, figures, and torch's dtype and
+# the logging that geomstats sets.
 FRESH = """%reset -f
-import matplotlib.pyplot, torch
+import logging, matplotlib.pyplot, torch
 matplotlib.pyplot.close("all")
 torch.set_default_dtype(torch.float32)
+logging.root.handlers.clear()
+logging.root.setLevel(logging.WARNING)
 %reset -f"""
 
 
