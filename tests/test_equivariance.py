@@ -19,12 +19,12 @@ from learnedmanifolds.diffusion import DiffusionMap, SpectralNet
 from learnedmanifolds.latent import Circle, Product, Sphere
 from learnedmanifolds.models import Schedule, spectral_points
 
-SHORT = Schedule(seeding_steps=20, mixture_steps=10, overlap_steps=20, batch_size=32)
+SHORT = Schedule(seeding_steps=10, mixture_steps=5, overlap_steps=10, batch_size=32)
 
 # One entry an estimator; what `transform` gives for each is compared, and what else it has.
 ESTIMATORS = {
     "ManifoldVAE": lambda: lm.ManifoldVAE(
-        Circle(), hidden=(16,), max_epochs=15, batch_size=32, learning_rate=5e-3, cosine=True,
+        Circle(), hidden=(16,), max_epochs=8, batch_size=32, learning_rate=5e-3, cosine=True,
         random_state=0,
     ),
     "DiffusionVAE": lambda: lm.DiffusionVAE(2, hidden=(16,), max_steps=40, random_state=0),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client import KernelManager
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parent.parent / "tutorials"
@@ -42,12 +43,35 @@ def test_outputs_are_committed_and_the_picture_comes_first(path):
     assert counts == list(range(1, len(counts) + 1))
 
 
-def test_a_tutorial_runs(path):
+# What one tutorial leaves must not help or hinder the next: names, figures, and torch's dtype and
+# the logging that geomstats sets.
+FRESH = """%reset -f
+import logging, matplotlib.pyplot, torch
+matplotlib.pyplot.close("all")
+torch.set_default_dtype(torch.float32)
+logging.root.handlers.clear()
+logging.root.setLevel(logging.WARNING)
+%reset -f"""
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    """One kernel for all: torch, scikit-learn and lightning take it seconds to import."""
+    manager = KernelManager()
+    manager.start_kernel(cwd=str(FOLDER))
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
+def test_a_tutorial_runs(path, kernel):
     notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(FRESH))
     # About a minute is what a tutorial promises; the limit here is for one cell on a busy machine.
-    NotebookClient(
-        notebook, timeout=300, startup_timeout=240, resources={"metadata": {"path": str(FOLDER)}}
-    ).execute()
+    client = NotebookClient(notebook, km=kernel, timeout=300, startup_timeout=240)
+    try:
+        client.execute()
+    finally:
+        client.kc.stop_channels()
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             assert output.get("name") != "stderr", output.get("text")

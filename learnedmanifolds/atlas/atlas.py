@@ -17,7 +17,7 @@ from torch import Tensor
 from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer, positive
 from learnedmanifolds._grad import differentiable
 from learnedmanifolds._record import Record, write
-from learnedmanifolds.atlas.batches import by_chart, in_pieces
+from learnedmanifolds.atlas.batches import PIECE, by_chart, in_pieces, single
 from learnedmanifolds.atlas.nearest import anchors, followed, nearest
 from learnedmanifolds.atlas.quality import Quality, measure_quality
 from learnedmanifolds.atlas.transition import deepest_other, move
@@ -158,14 +158,17 @@ class Atlas:
 
     def jet(self, coords: Tensor, chart: Tensor | int, tangents: Tensor, pairs: Pairs = ()) -> Jet:
         """Derivatives of the decoder, see `Charts.jet`; points may be in different charts."""
-        n_first = len(tangents)
+        n_first, on_cpu = len(tangents), coords.device.type == "cpu"
+        only = None if on_cpu and len(coords) > PIECE else single(chart)
+        if only is not None:
+            return self.charts.jet(coords, only, tangents, pairs)
 
         def rows(k: int | None, t: Tensor, directions: Tensor) -> Tensor:
             jet = self.charts.jet(t, k, directions.movedim(-2, -3), pairs)
             value = jet.value.unsqueeze(-3)
             return torch.cat([value, jet.first, jet.second], -3).movedim(-3, -2)
 
-        evaluate = by_chart if coords.device.type != "cpu" else in_pieces
+        evaluate = in_pieces if on_cpu else by_chart
         stacked = evaluate(self.n_charts, chart, (coords, tangents.movedim(0, 1)), rows)
         stacked = stacked.movedim(-2, 0)
         return Jet(stacked[0], stacked[1 : 1 + n_first], stacked[1 + n_first :])

@@ -8,6 +8,15 @@ import torch
 from torch import Tensor
 
 
+def single(chart: Tensor | int) -> int | None:
+    """The chart that all rows are in, if they are in one."""
+    if isinstance(chart, int):
+        return chart
+    if not len(chart):
+        return 0
+    return int(chart[0]) if bool((chart == chart[0]).all()) else None
+
+
 def by_chart(
     n_charts: int,
     chart: Tensor | int,
@@ -18,10 +27,9 @@ def by_chart(
 
     Rows of one chart go to that chart alone; of several, they are padded to a batch a chart.
     """
-    if isinstance(chart, int):
-        return function(chart, *arguments)
-    if chart.numel() == 0 or bool((chart == chart[0]).all()):
-        return function(int(chart[0]) if chart.numel() else 0, *arguments)
+    only = single(chart)
+    if only is not None or isinstance(chart, int):
+        return function(only, *arguments)
     counts = torch.bincount(chart, minlength=n_charts)
     size = int(counts.max())
     order = torch.argsort(chart, stable=True)
@@ -38,7 +46,7 @@ def by_chart(
 
 # Measured on jets of flow charts: larger temporary tensors do not stay in the processor's cache, and
 # a point then takes 2 to 4 times as long.
-_PIECE = 128
+PIECE = 128
 
 
 def in_pieces(
@@ -49,12 +57,12 @@ def in_pieces(
 ) -> Tensor:
     """What `by_chart` does; many rows chart by chart, in pieces."""
     count = len(arguments[0])
-    if count <= _PIECE:
+    if count <= PIECE:
         return by_chart(n_charts, chart, arguments, function)
     if isinstance(chart, int):
         groups = [(chart, torch.arange(count))]
     else:
         groups = [(k, (chart == k).nonzero().squeeze(-1)) for k in range(n_charts)]
-    pieces = [(k, index) for k, rows in groups for index in rows.split(_PIECE) if len(rows)]
+    pieces = [(k, index) for k, rows in groups for index in rows.split(PIECE) if len(rows)]
     values = [function(k, *(argument[index] for argument in arguments)) for k, index in pieces]
     return torch.cat(values)[torch.cat([index for _, index in pieces]).argsort()]

@@ -91,11 +91,11 @@ class JetRule:
         self, rows: Tensor, function: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
     ) -> Tensor:
         """Rows of f(u), where ``function`` gives f, f' and f'' at the value of u."""
-        value, slope, curvature = function(rows.narrow(-3, 0, 1))
+        at, first, _ = rows.split_with_sizes(self.sizes, -3)
+        value, slope, curvature = function(at)
         out = rows * slope
         out.narrow(-3, 0, 1).copy_(value)
         if self.sizes[2]:
-            first = rows.narrow(-3, 1, self.sizes[1])
             squares = self._products(first, first)
             out.narrow(-3, 1 + self.sizes[1], self.sizes[2]).addcmul_(curvature, squares)
         return out

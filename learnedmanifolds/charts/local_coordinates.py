@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -39,6 +40,8 @@ _WORTH, _TAIL = 0.01, 0.001
 _PER_COEFFICIENT = 3
 # Degree and number of the fits by which coordinates from distances are made smooth.
 _SMOOTH, _STEPS = 4, 2
+
+_monomials = functools.cache(Monomials)
 
 
 class LocalChart(NamedTuple):
@@ -157,6 +160,8 @@ class _Maker:
     def __init__(self, psi: np.ndarray, dim: int, degree: int) -> None:
         self._psi, self._dim = psi, dim
         self._degrees = [q for q in range(1, degree + 1) if self._enough(q, len(psi))]
+        self._monomials = _monomials(dim, self._degrees[-1])
+        self._probe = _jets(self._monomials, _grid(dim))
         self._least = _PER_COEFFICIENT * (dim + 1) * (dim + 2) // 2
         self._largest = np.inf
         far, near = KDTree(psi).query(psi, min(_NEIGHBOURS, len(psi) - 1) + 1)
@@ -214,7 +219,7 @@ class _Maker:
         degree = max(q for q in self._degrees if q <= _SMOOTH and self._enough(q, len(y)))
         for _ in range(_STEPS):
             scale = np.abs(y).max()
-            basis = _jets(Monomials(self._dim, degree), y / scale)
+            basis = _jets(_monomials(self._dim, degree), y / scale)
             made = basis @ np.linalg.lstsq(basis[0], values, rcond=None)[0]
             slopes = made[1:].transpose(1, 0, 2)
             metric = slopes @ slopes.transpose(0, 2, 1)
@@ -226,26 +231,29 @@ class _Maker:
 
     def _fit(self, points: np.ndarray, coords: np.ndarray) -> LocalChart | None:
         """The polynomial that predicts left-out points best, of those that are immersions."""
-        monomials = Monomials(self._dim, self._degrees[-1])
-        basis = monomials(torch.from_numpy(coords)).numpy()
-        probe = _jets(monomials, _grid(self._dim))
-        degrees, values = np.array(monomials.degrees), self._psi[points]
+        degrees, values = np.array(self._monomials.degrees), self._psi[points]
+        tried = [q for q in self._degrees if self._enough(q, len(points))]
+        # Of lower degrees the factors are the first columns and rows.
+        basis = self._monomials(torch.from_numpy(coords)).numpy()[:, degrees <= tried[-1]]
+        full_left, full_right = np.linalg.qr(basis)
         best = None
-        for q in self._degrees:
-            if not self._enough(q, len(points)):
-                break
+        for q in tried:
             used = int((degrees <= q).sum())
-            left, right = np.linalg.qr(basis[:, :used])
-            rest = values - left @ (left.T @ values)
-            missed = rest / (1 - np.square(left).sum(1)).clip(1e-3)[:, None]
+            left, right, probe = (
+                full_left[:, :used],
+                full_right[:used, :used],
+                self._probe[..., :used],
+            )
+            onto = left.T @ values
+            missed = (values - left @ onto) / (1 - np.square(left).sum(1)).clip(1e-3)[:, None]
             error = float(np.sqrt(np.square(missed).sum(1).mean()))
             if best is not None and error >= best.error:
                 continue
-            solution = np.linalg.solve(right, left.T @ values)
-            slopes = (probe[1:, :, :used] @ solution).transpose(1, 0, 2)
-            stretch = np.linalg.svd(slopes, compute_uv=False)
-            swing = np.square(np.linalg.solve(right.T, probe[0, :, :used].T)).sum(0).max()
-            if stretch.max() <= _BEND * stretch.min() and swing <= _SWING:
+            solution = np.linalg.solve(right, onto)
+            slopes = (probe[1:] @ solution).transpose(1, 0, 2)
+            stretch = np.linalg.eigvalsh(slopes @ slopes.transpose(0, 2, 1))
+            swing = np.square(np.linalg.solve(right.T, probe[0].T)).sum(0).max()
+            if stretch.max() <= _BEND**2 * stretch.min() and swing <= _SWING:
                 coefficients = np.zeros((len(degrees), values.shape[1]))
                 coefficients[:used] = solution
                 best = LocalChart(points, coords, coefficients, error)
@@ -272,6 +280,7 @@ def _box(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper ends (d,) of a box about the origin in which points (M, d) leave no hole."""
     dim = y.shape[1]
     tree, grid = KDTree(y), _grid(dim)
+    corners = grid[(np.abs(grid) == 1).all(1)]
     gap = _HOLE * float(np.median(tree.query(y, dim + 1)[0][:, -1]))
 
     def allowed(lower: np.ndarray, upper: np.ndarray) -> float:
@@ -280,8 +289,12 @@ def _box(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     def filled(lower: np.ndarray, upper: np.ndarray) -> bool:
         hole = allowed(lower, upper)
-        probe = (lower + upper) / 2 + (upper - lower) / 2 * grid
-        return bool(np.isfinite(tree.query(probe, distance_upper_bound=hole)[0]).all())
+        # Corners first: it is there that most boxes are too large.
+        for part in (corners, grid):
+            probe = (lower + upper) / 2 + (upper - lower) / 2 * part
+            if not np.isfinite(tree.query(probe, distance_upper_bound=hole)[0]).all():
+                return False
+        return True
 
     size = float(np.abs(y).max())
     for _ in range(20):

@@ -105,7 +105,7 @@ OPTIMIZERS = {
     "steepest": lambda: SteepestDescent(verbosity=0, max_iterations=20),
     "conjugate": lambda: ConjugateGradient(verbosity=0, max_iterations=20),
     "trust": lambda: TrustRegions(verbosity=0, max_iterations=10),
-    "nelder-mead": lambda: NelderMead(verbosity=0, max_cost_evaluations=20),
+    "nelder-mead": lambda: NelderMead(verbosity=0, max_cost_evaluations=10),
     "swarm": lambda: ParticleSwarm(verbosity=0, max_cost_evaluations=60, population_size=5),
 }
 RUNS = [

@@ -149,14 +149,16 @@ class TestEstimators:
         ours, exact = self.both(fit)
         assert torch.allclose(ours, exact, rtol=0, atol=1e-4)
 
-    @pytest.mark.parametrize("method", ["extrinsic", "riemannian"])
-    def test_geodesic_regression(self, method):
+    # The extrinsic method takes differences of the loss: a last step of it is expensive.
+    @pytest.mark.parametrize(("method", "tol"), [("extrinsic", 1e-4), ("riemannian", 1e-5)])
+    def test_geodesic_regression(self, method, tol):
         times = torch.linspace(-0.5, 0.5, 9).double()
         start, velocity = torch.tensor([0.6, 0.8, 0.0]), torch.tensor([0.4, -0.3, 0.8])
         x = OURS.metric.exp(times[:, None] * velocity, start)
 
         # geomstats' own sphere gives NaN to the Riemannian method here, so the truth is asked for.
         model = GeodesicRegression(OURS, False, method=method, initialization="warm_start")
+        model.set(tol=tol)
         model.intercept_, model.coef_ = x[4], OURS.to_tangent(0.8 * velocity, x[4])
         model.fit(times, x)
         assert torch.allclose(model.intercept_, start, rtol=0, atol=1e-3)

@@ -186,7 +186,7 @@ def test_data_that_are_repeated():
 
 
 def test_wrong_dimensions():
-    x = sphere(200)
+    x = sphere(100)
     options = {"max_steps": 2, "hidden": (4,), "random_state": 0, "accelerator": "cpu"}
     with pytest.raises(ValueError, match="dim must be at most n_components=2, got 3"):
         lm.DiffusionVAE(2, dim=3, **options).fit(x)

@@ -178,7 +178,8 @@ def test_derivatives_of_first_and_second_order(kind):
     operator = dataclasses.replace(small(kind), mesh=ImpedanceMesh.rectangle(2), image_shape=(2, 2))
     points = torch.stack([image(2, 2), image(2, 2, seed=5)]).requires_grad_()
     assert torch.autograd.gradcheck(operator.batch, points, check_forward_ad=True)
-    assert torch.autograd.gradgradcheck(operator.batch, points, check_fwd_over_rev=True)
+    one = points[:1].detach().requires_grad_()
+    assert torch.autograd.gradgradcheck(operator.batch, one, check_fwd_over_rev=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,5 +1,6 @@
 """A seeded training has one result, whatever else goes on in the process, and leaves no trace in it."""
 
+import functools
 import signal
 import threading
 import warnings
@@ -32,6 +33,12 @@ def double():
     return run
 
 
+@functools.cache
+def usual(name):
+    """What a model finds with nothing else going on."""
+    return results(MODELS[name]().fit(X))
+
+
 @pytest.fixture
 def two_threads():
     torch.set_num_threads(2)
@@ -50,7 +57,7 @@ def test_the_default_dtype_changes_nothing(name, double):
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_may_be_switched_off_around_a_training(name, mode):
-    expected = results(MODELS[name]().fit(X))
+    expected = usual(name)
     with mode():
         model = MODELS[name]().fit(X)
         inside = results(model)
@@ -157,7 +164,7 @@ def test_an_interrupt_stays_an_interrupt(name, monkeypatch, tmp_path):
     assert signal.getsignal(signal.SIGINT) is handler
     monkeypatch.undo()
     again = MODELS[name](checkpoint_dir=tmp_path).fit(X)
-    assert same(results(again), results(MODELS[name]().fit(X)))
+    assert same(results(again), usual(name))
 
 
 def test_an_exit_is_no_interrupt(monkeypatch):

@@ -11,7 +11,7 @@ from learnedmanifolds.models.diffusion_vae_training import DiffusionVAETraining
 from learnedmanifolds.models.training import AtlasTraining
 from learnedmanifolds.models.vae_training import VAETraining
 
-SHORT = Schedule(seeding_steps=20, mixture_steps=10, overlap_steps=20, batch_size=32)
+SHORT = Schedule(seeding_steps=10, mixture_steps=5, overlap_steps=10, batch_size=32)
 X = Ring().sample(128, noise=0.02, seed=0)
 
 
@@ -21,7 +21,7 @@ def mixture(**options):
 
 
 def manifold(**options):
-    sizes = {"hidden": (8,), "max_epochs": 5, "batch_size": 16}
+    sizes = {"hidden": (8,), "max_epochs": 3, "batch_size": 16}
     return ManifoldVAE(Circle(), **{**sizes, "random_state": 0, **options})
 
 
