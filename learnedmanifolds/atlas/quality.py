@@ -29,8 +29,8 @@ _ROWS, _MOST_ROWS, _NUMBERS = 32, 1024, 2**21
 # A chart with less than this part of an equal share counts as dead, if it is of fewer points than this
 # times (d + 2), of which a chart can be made.
 _DEAD_SHARE, _DEAD = 0.1, 2
-# Share of the points from which on sheets cross.
-_CROSSED = 0.005
+# Share of the points, and number of them, from which on sheets cross.
+_CROSSED, _CROSSINGS = 0.001, 3
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class Quality:
     def faults(self) -> tuple[str, ...]:
         """What keeps it from being healthy, in words.
 
-        Dead charts, gaps, crossings of more than 0.5 %, a chart that is folded over a quarter of its
-        domain, more than one and than 2 % of the points that no chart holds.
+        Dead charts, gaps, crossings of at least three points and 0.1 %, a chart that is folded over a
+        quarter of its domain, more than one and than 2 % of the points that no chart holds.
         """
         found = []
         missed = round((1 - self.coverage) * self.n_points)
@@ -115,7 +115,8 @@ class Quality:
             )
         if self.in_gaps > 0:
             found.append(f"a share of {self.in_gaps:.3g} in gaps between charts")
-        if self.crossing >= _CROSSED:
+        # Half a point for rounding.
+        if self.crossing >= max(_CROSSED, (_CROSSINGS - 0.5) / self.n_points):
             found.append(f"sheets that cross at a share of {self.crossing:.3g}")
         if max(self.folded) >= 0.25:
             found.append(f"folded charts, by up to {max(self.folded):.3g}")

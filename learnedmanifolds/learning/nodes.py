@@ -39,6 +39,8 @@ _BRIDGE, _BRIDGES, _ROUNDING = 4.0, 2.5, 1e-9
 # An edge of a curve longer than this many times the second shortest at one of its ends, and at neither
 # the shortest, joins two strands.
 _RUNG = 2.5
+# So does one across from both, by the cosine, and longer than two others at each end.
+_STEEP, _LONG = 0.6, 1.25
 
 
 class Nodes(NamedTuple):
@@ -278,8 +280,35 @@ def _relative_neighbors(
         return row, column, length
     shortest, second = _two_shortest(row, column, length, len(points))
     rung = length > _RUNG * np.minimum(second[row], second[column])
+    rung |= _across(points, row, column, length)
     kept = ~rung | (length == shortest[row]) | (length == shortest[column])
     return row[kept], column[kept], length[kept]
+
+
+def _across(
+    points: np.ndarray, row: np.ndarray, column: np.ndarray, length: np.ndarray
+) -> np.ndarray:
+    """Which edges between points (M, n) lead across from strands, each with two others at both its ends.
+
+    They are longer than these, and steep to the line between the two others' ends.
+    """
+    graph = csr_array((length, (row, column)), shape=(len(points),) * 2)
+    graph = graph.maximum(graph.T).tocsr()
+    degree = np.diff(graph.indptr)
+    found = np.zeros(len(row), dtype=bool)
+    for e in np.flatnonzero(np.minimum(degree[row], degree[column]) > 2):
+        step = (points[column[e]] - points[row[e]]) / length[e]
+        for node, other in ((row[e], column[e]), (column[e], row[e])):
+            part = slice(*graph.indptr[node : node + 2])
+            near, far = graph.indices[part], graph.data[part]
+            beside = near[near != other][far[near != other].argsort()[:2]]
+            along = points[beside[1]] - points[beside[0]]
+            steep = abs(along @ step) < _STEEP * np.linalg.norm(along)
+            if not steep or length[e] < _LONG * np.sort(far)[1]:
+                break
+        else:
+            found[e] = True
+    return found
 
 
 def _two_shortest(

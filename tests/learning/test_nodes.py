@@ -126,3 +126,16 @@ def test_ends_that_noise_leaves_in_a_knot_are_joined():
         )
         nodes = make_nodes(x + 0.02 * rng.standard_normal(x.shape), 400, 10, 0, True)
         assert n_loops(nodes) >= 1 and nodes.component.max() == 0
+
+
+def test_circles_twenty_noise_widths_apart_are_two():
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        angle = rng.uniform(0, 2 * math.pi, 800)
+        x = np.stack([np.cos(angle), np.sin(angle)], 1)
+        x[:400, 0] += 2.2
+        x += 0.01 * rng.standard_normal(x.shape)
+        nodes = make_nodes(x, 400, 10, 0, True)
+        right = nodes.points[:, 0] > 1.1
+        shares = [right[nodes.component == c].mean() for c in range(nodes.component.max() + 1)]
+        assert set(shares) == {0.0, 1.0}

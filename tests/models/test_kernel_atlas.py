@@ -230,6 +230,14 @@ def test_few_random_points_of_a_circle_leave_no_gap(count):
         assert bool(((atlas.charts.domain.depth(codes) >= 0) & near).any(0).all())
 
 
+def test_a_figure_eight_of_little_noise_is_not_healthy():
+    source = torch.Generator().manual_seed(0)
+    u = 2 * math.pi * torch.rand(4000, generator=source).double()
+    x = torch.stack([u.sin(), (2 * u).sin()], 1) + 0.005 * torch.randn(4000, 2, generator=source)
+    with pytest.warns(UserWarning, match="sheets that cross"):
+        KernelAtlas(dim=1, random_state=0).fit(x)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_knot_does_not_run_through_outliers(seed):
     source = torch.Generator().manual_seed(seed)
