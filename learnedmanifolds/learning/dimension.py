@@ -51,6 +51,8 @@ _DRAWS, _NORMAL = 400, 1.96
 _LEAVES, _TREE, _UNLIKELY = 0.2211, 512, 0.01
 # Of so many features noise is removed if so far fewer principal values stand out, and so far, from it.
 _MANY, _FAR_FEWER, _GAP, _ROWS = 10, 4, 10.0, 4096
+# Part of the variance that must stand out, for the rest to be noise.
+_NEARLY_ALL = 0.9
 _NODES, _NODE_NEIGHBOURS, _SHARE = 500, 10, 0.01
 
 
@@ -269,20 +271,31 @@ def _of(x: np.ndarray, n_features: int, seed: int, per_point: bool) -> Dimension
 def _without_noise(
     x: np.ndarray, n_features: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, int]:
-    """The leading principal coordinates, if the rest are no wider than the finest neighbourhoods.
+    """The leading principal coordinates, if the rest are noise, with their number; else the points.
 
-    With their number; else the points and their features' number.
+    They are where nearly all of the variance is in those that stand out from the median singular value,
+    as those of noise do not; or the rest are no wider than the finest neighbourhoods, and these of far
+    greater dimension than the number of coordinates that stand out from such noise.
 
-    These are then of far greater dimension than the number of coordinates that stand out: noise. The
-    bound is the largest eigenvalue of the covariance of noise (Marchenko, Pastur, 1967).
+    References
+    ----------
+    Gavish, Donoho, IEEE Transactions on Information Theory 60(8), 2014 (the threshold).
+    Marchenko, Pastur, Mathematics of the USSR-Sbornik 1, 1967 (the largest eigenvalue of noise).
     """
     if n_features < _MANY:
         return x, n_features
-    index = neighbours(x, min(len(x), CENTRES[0]), NEIGHBOURS[0], len(x))
-    (finest,) = angles(x, index, NEIGHBOURS[:1], len(x), rng)
     rows = x[:_ROWS] - x[:_ROWS].mean(0)
     values, axes = np.linalg.eigh(rows.T @ rows / len(rows))
-    values, axes = values[::-1], axes[:, ::-1]
+    values, axes = values[::-1].clip(0), axes[:, ::-1]
+    # Features that are only a frame around fewer say nothing.
+    small, large = sorted((len(rows), int((values > _ROUNDING * values[0]).sum())))
+    beta = small / large
+    factor = 0.56 * beta**3 - 0.95 * beta**2 + 1.82 * beta + 1.43
+    count = int((values > factor**2 * np.median(values[:small])).sum())
+    if count < n_features and values[:count].sum() >= _NEARLY_ALL * values.sum():
+        return np.asarray(x @ axes[:, :count]), count
+    index = neighbours(x, min(len(x), CENTRES[0]), NEIGHBOURS[0], len(x))
+    (finest,) = angles(x, index, NEIGHBOURS[:1], len(x), rng)
     edge = (1 + math.sqrt(n_features / len(rows))) ** 2
     count = int((values > edge * finest.variance / finest.dim).sum())
     if not 1 <= count <= finest.dim / _FAR_FEWER or values[0] < _GAP * values[count]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Literal, NamedTuple, Self
 
@@ -131,7 +132,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         chosen = _chosen(len(data), seed)
         data = data if len(chosen) == len(data) else data[chosen]
         whole = _Sample.of(data, seed)
-        found = auto_dimension(whole.coordinates, max(_NODES)) if self.dim == "auto" else self.dim
+        found = auto_dimension(whole.clear, max(_NODES)) if self.dim == "auto" else self.dim
         learned = self._best(data, whole, int(found), seed)
         self.atlas_, self.quality_ = learned.atlas, learned.quality
         self.dim_, self.n_charts_ = int(found), learned.atlas.n_charts
@@ -273,7 +274,12 @@ def _bent(atlas: Atlas) -> float:
 
 
 class _Sample(NamedTuple):
-    """Units of data, the data (N, n) in them, and their principal coordinates (N, q)."""
+    """Units of data, the data (N, n) in them, and their principal coordinates (N, q).
+
+    References
+    ----------
+    Gavish, Donoho, IEEE Transactions on Information Theory 60(8), 2014 (which of them are noise).
+    """
 
     units: Units
     flat: Tensor
@@ -286,6 +292,20 @@ class _Sample(NamedTuple):
         flat = units.remove(data, torch.float64).flatten(1)
         principal = Principal.of(flat, seed)
         return cls(units, flat, principal, principal.coordinates(flat))
+
+    @property
+    def clear(self) -> Tensor:
+        """Principal coordinates (N, r) that stand out from noise as large as what all of them leave."""
+        count, n = self.flat.shape
+        left = min(count, n) - self.coordinates.shape[1]
+        if left <= 0:
+            return self.coordinates
+        rest = self.principal.rest(self.flat, self.coordinates)
+        noise = rest / left * min(count, n) / n
+        beta = min(count, n) / max(count, n)
+        factor = 2 * (beta + 1) + 8 * beta / (beta + 1 + math.sqrt(beta**2 + 14 * beta + 1))
+        kept = self.coordinates.square().mean(0) > factor * noise * max(count, n) / count
+        return self.coordinates[:, kept]
 
 
 class _Learned(NamedTuple):

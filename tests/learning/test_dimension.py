@@ -344,3 +344,21 @@ def test_a_circle_with_noise_of_a_tenth_of_its_radius_is_no_surface_in_silence(s
         assert found.value == 1 or "as where noise is" in found.reason
         # A band of the same length and width that ends sharply is one, of scales within its width.
         assert lm.dimension(rng.uniform(-1, 1, (n, 2)) * [np.pi, 0.6]).value == 2
+
+
+def test_noise_in_every_pixel_is_no_dimension():
+    """A blob in pictures: around a circle, and all over a square."""
+    axis = np.linspace(-1, 1, 20)
+    rng = np.random.default_rng(0)
+    for count, dim in ((600, 1), (900, 2)):
+        turn = 2 * np.pi * rng.random(count)
+        at = (
+            np.stack([np.cos(turn), np.sin(turn)], 1)
+            if dim == 1
+            else 2 * rng.random((count, 2)) - 1
+        )
+        square = (axis[:, None] - at[:, :1, None] / 2) ** 2 + (axis - at[:, 1:, None] / 2) ** 2
+        x = np.exp(-square / 0.06)
+        x = x + 0.01 * rng.standard_normal(x.shape)
+        assert lm.dimension(x).value == dim
+        assert lm.KernelAtlas(random_state=0).fit(x).dim_ == dim
