@@ -55,10 +55,9 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
     """Learn a data manifold of dimension one to three as an atlas of kernel charts, in seconds.
 
     No argument is needed. Data are covered by overlapping cells that are discs along them. Each gets
-    coordinates (Isomap's),
-    and a kernel regression from the coordinates to the points, fitted in turn with the coordinates
-    while its smoothness goes from strong to what generalised cross-validation chooses. A chart that is
-    folded or leaves more than the noise is split.
+    coordinates (Isomap's), and a kernel regression from the coordinates to the points, fitted in turn
+    with the coordinates while its smoothness goes from strong to what generalised cross-validation
+    chooses. A chart that is folded or leaves more than the noise is split. Equal points count once.
 
     Parameters
     ----------
@@ -131,6 +130,13 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         (seed,) = start_seeds(self.random_state, 1)
         chosen = _chosen(len(data), seed)
         data = data if len(chosen) == len(data) else data[chosen]
+        # Copies of a point would count as many without noise.
+        first, place = _different(data)
+        if len(first) < len(data):
+            dim = 1 if self.dim == "auto" else int(self.dim)
+            if len(first) < _FEWEST * (dim + 2):
+                raise _too_few(dim, len(first), len(data))
+            data = data[torch.from_numpy(first)]
         whole = _Sample.of(data, seed)
         found = auto_dimension(whole.clear, max(_NODES)) if self.dim == "auto" else self.dim
         learned = self._best(data, whole, int(found), seed)
@@ -138,8 +144,8 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         self.dim_, self.n_charts_ = int(found), learned.atlas.n_charts
         self.n_features_in_ = learned.atlas.charts.n_ambient
         self.left_out_ = np.zeros(len(given), dtype=bool)
-        self.left_out_[chosen.numpy()] = learned.left_out
-        self._tell(learned)
+        self.left_out_[chosen.numpy()] = learned.left_out[place]
+        self._tell(learned, learned.left_out[place])
         return self
 
     def _best(self, data: Tensor, whole: _Sample, dim: int, seed: int) -> _Learned:
@@ -170,9 +176,9 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         quality = atlas.quality(data[known[:: -(-len(known) // most)]])
         return _Learned(atlas, quality, left_out, enough)
 
-    def _tell(self, learned: _Learned) -> None:
+    def _tell(self, learned: _Learned, left_out: np.ndarray) -> None:
         """Warn of what is doubtful."""
-        atlas, quality, left_out, _ = learned
+        atlas, quality = learned.atlas, learned.quality
         if left_out.mean() > _TOLD:
             warnings.warn(
                 f"{left_out.sum()} of {len(left_out)} points are left out: they are off what the others "
@@ -328,6 +334,14 @@ def _chosen(count: int, seed: int) -> Tensor:
     return draw[:_FITTED].sort().values
 
 
+def _different(data: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the different ones of points (N, ...), and which of these each one is, (N,)."""
+    found: dict[bytes, int] = {}
+    rows = data.flatten(1).contiguous().view(torch.uint8).cpu().numpy()
+    place = [found.setdefault(row.tobytes(), len(found)) for row in rows]
+    return np.unique(place, return_index=True)[1], np.array(place)
+
+
 def _connected(
     data: Tensor, sample: _Sample, left_out: np.ndarray, dim: int, count: int, seed: int
 ) -> tuple[_Sample, Nodes, np.ndarray]:
@@ -350,8 +364,12 @@ def _held(nodes: Nodes, x: Tensor, dim: int) -> np.ndarray:
     """Which of points (N, q) are in components that are large enough for a chart, (N,)."""
     large = np.bincount(nodes.component) >= _FEWEST * (dim + 2)
     if not large.any():
-        raise ValueError(
-            f"x must have a part of at least {_FEWEST * (dim + 2)} different points that lie together, "
-            f"got {len(x.unique(dim=0))} different ones of {len(x)}."
-        )
+        raise _too_few(dim, len(x.unique(dim=0)), len(x))
     return np.asarray(large[nodes.component[nodes.owners(x.numpy())]])
+
+
+def _too_few(dim: int, different: int, count: int) -> ValueError:
+    return ValueError(
+        f"x must have a part of at least {_FEWEST * (dim + 2)} different points that lie together, "
+        f"got {different} different ones of {count}."
+    )

@@ -230,6 +230,18 @@ def test_few_random_points_of_a_circle_leave_no_gap(count):
         assert bool(((atlas.charts.domain.depth(codes) >= 0) & near).any(0).all())
 
 
+def test_copies_of_points_change_nothing():
+    x = lm.datasets.toy("circle").sample(80, noise=NOISE, seed=0).double()
+    again = x.repeat_interleave(5, 0)[
+        torch.randperm(400, generator=torch.Generator().manual_seed(0))
+    ]
+    one, more = (KernelAtlas(random_state=0).fit(data) for data in (x, again))
+    assert more.quality_.healthy and more.left_out_.shape == (400,)
+    assert more.n_charts_ == one.n_charts_
+    # The order of points decides which are nodes, so that the curves are near, not equal.
+    assert float((more.atlas_.project(x) - one.atlas_.project(x)).norm(dim=1).max()) < NOISE
+
+
 def test_a_figure_eight_of_little_noise_is_not_healthy():
     source = torch.Generator().manual_seed(0)
     u = 2 * math.pi * torch.rand(4000, generator=source).double()
