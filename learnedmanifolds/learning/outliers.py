@@ -37,7 +37,8 @@ def outlying(x: np.ndarray, dim: int, noise: float) -> np.ndarray:
         own = points[left]
         factor = _factors(own)
         sparse = factor > _SPARSER
-        if not sparse.any():
+        # More than half are no outliers, but on a curve whose points are ever farther apart.
+        if not sparse.any() or sparse.mean() > 0.5:
             break
         found = _off(own, sparse, dim, noise, factor[sparse] ** dim > _THINNER)
         if not found.any():

@@ -42,6 +42,8 @@ _MOST, _TOO_MUCH = 0.95, 2.0
 # So many times the nodes are tried while charts leave more.
 _MORE = (2, 4)
 _LEAST_NOISE = 1e-6
+# Part of the variance that coordinates have which stand out from noise, or there is more than noise.
+_CLEAR = 0.9
 # Points that are looked at: more make charts hardly better.
 _FITTED = 50_000
 # Noise in units of the radius of curvature beyond which the shape is not clear, and points that tell: so
@@ -301,7 +303,10 @@ class _Sample(NamedTuple):
 
     @property
     def clear(self) -> Tensor:
-        """Principal coordinates (N, r) that stand out from noise as large as what all of them leave."""
+        """Principal coordinates (N, r) that stand out from noise as large as what all of them leave.
+
+        All of them where these are not nearly all of the data: the rest is more than noise.
+        """
         count, n = self.flat.shape
         left = min(count, n) - self.coordinates.shape[1]
         if left <= 0:
@@ -310,7 +315,10 @@ class _Sample(NamedTuple):
         noise = rest / left * min(count, n) / n
         beta = min(count, n) / max(count, n)
         factor = 2 * (beta + 1) + 8 * beta / (beta + 1 + math.sqrt(beta**2 + 14 * beta + 1))
-        kept = self.coordinates.square().mean(0) > factor * noise * max(count, n) / count
+        sizes = self.coordinates.square().mean(0)
+        kept = sizes > factor * noise * max(count, n) / count
+        if float(sizes[kept].sum()) < _CLEAR * (float(sizes.sum()) + rest):
+            return self.coordinates
         return self.coordinates[:, kept]
 
 

@@ -133,7 +133,7 @@ def test_circles_twenty_noise_widths_apart_are_two():
         rng = np.random.default_rng(seed)
         angle = rng.uniform(0, 2 * math.pi, 800)
         x = np.stack([np.cos(angle), np.sin(angle)], 1)
-        x[:400, 0] += 2.2
+        x[400:, 0] += 2.2
         x += 0.01 * rng.standard_normal(x.shape)
         nodes = make_nodes(x, 400, 10, 0, True)
         right = nodes.points[:, 0] > 1.1

@@ -60,3 +60,10 @@ def test_repeated_points_are_no_outliers_nor_make_any():
 def test_few_points_and_what_fills_its_space_have_none():
     assert not outlying(np.c_[np.arange(20.0) ** 4, np.arange(20.0) ** 7], 1, 0.0).any()
     assert not outlying(np.random.default_rng(0).standard_cauchy((500, 2)), 2, 0.0).any()
+
+
+def test_points_ever_farther_apart_have_none():
+    i = np.arange(60.0)
+    for size in (2 ** (i / 2), np.exp(0.3 * i)):
+        x = size[:, None] * np.stack([np.cos(i / 3), np.sin(i / 3)], 1)
+        assert not outlying(x, 1, 0.0).any()

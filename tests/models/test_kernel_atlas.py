@@ -393,3 +393,14 @@ def test_ten_points_have_at_most_the_dimension_of_their_space():
     assert "no clear dimension" in str(told[0].message)
     assert model.dim_ <= 2
     assert torch.isfinite(model.sample(20, seed=0)).all()
+
+
+@pytest.mark.parametrize("shape", [(500, 100), (100, 1000)])
+def test_noise_alone_has_no_low_dimension(shape):
+    x = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    with (
+        pytest.raises(ValueError, match="dimension of at most 3, got [2-9][0-9]")
+        if shape[0] == 500
+        else pytest.warns(UserWarning, match="no clear dimension")
+    ):
+        KernelAtlas(random_state=0).fit(x)
