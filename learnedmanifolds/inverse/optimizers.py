@@ -12,20 +12,20 @@ from pymanopt.optimizers import (
     SteepestDescent,
     TrustRegions,
 )
-from pymanopt.optimizers.line_search import AdaptiveLineSearcher
 from pymanopt.optimizers.optimizer import Optimizer
 
 from learnedmanifolds._check import integer, non_negative, one_of, positive
 from learnedmanifolds.inverse.units import Units
+from learnedmanifolds.optimizers.bent_search import BentLineSearcher
 from learnedmanifolds.optimizers.fixed_step import FixedStep
 from learnedmanifolds.optimizers.lbfgs import LBFGS
 from learnedmanifolds.optimizers.levenberg_marquardt import LevenbergMarquardt
 from learnedmanifolds.optimizers.stopping import Criterion
 
 
-def _line_search(units: Units) -> AdaptiveLineSearcher:
+def _line_search(units: Units) -> BentLineSearcher:
     """Halves the last step more often than by default: one from near a maximum may be huge."""
-    return AdaptiveLineSearcher(max_iterations=40, initial_step_size=units.length)
+    return BentLineSearcher(max_iterations=40, initial_step_size=units.length)
 
 
 _MAX_ITERATIONS = 200

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from kernel_atlases import kernel_atlas
 from oracles import StepLine
 from pymanopt.optimizers import NelderMead, ParticleSwarm, SteepestDescent, TrustRegions
 from scipy.optimize import minimize_scalar
@@ -209,6 +210,21 @@ def test_initial_points_are_the_starts():
     solution = solve(DOWN, SphereCharts(), initial_points=starts)
     for one, start in zip(solution.runs, starts, strict=True):
         np.testing.assert_allclose(one.history.points[0], start, atol=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", ["steepest-descent", "conjugate-gradient"])
+def test_line_searches_slide_round_a_hole_without_creeping(optimizer):
+    # Straight ways from here to the target lead through the hole of the ring, at most 0.5 wide.
+    turn = torch.linspace(0.25, 0.5, 5, dtype=torch.float64)
+    radius = torch.tensor([0.6, 1.1, 0.7, 1.3, 0.9], dtype=torch.float64)
+    starts = (radius * torch.stack([turn.cos(), turn.sin()])).mT
+    problem = InverseProblem(operators.identity, [-1.0, 0.0])
+    solution = solve(
+        problem, kernel_atlas("ring"), optimizer, initial_points=starts, seed=0, max_iterations=30
+    )
+    for one in solution.runs:
+        assert one.status is Status.CONVERGED
+        np.testing.assert_allclose(one.point, [-1.0, 0.0], atol=1e-3)
 
 
 @pytest.mark.parametrize("optimizer", FIRST_AND_SECOND_ORDER)
