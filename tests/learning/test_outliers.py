@@ -92,7 +92,8 @@ def test_small_blobs_are_apart_and_small_parts_of_the_same_dimension_are_not():
             flat = [rng.uniform(size=(n, dim)) @ np.eye(dim, dim + 1) for n in (15, 40)]
             round_ones = [0.3 * ball(rng, n, dim) for n in (15, 40)]
             x, group = groups(rng, ball(rng, 3000, dim), *blobs, *flat, *round_ones)
-            found = [groups_apart(x, group, dim)[group == g] for g in range(7)]
+            apart = groups_apart(x, group, dim)
+            found = [apart[group == g] for g in range(7)]
             # Whole groups, and never the large one.
             assert all(f.all() or not f.any() for f in found) and not found[0].any()
             caught += [f.all() for f in found[1:3]]
