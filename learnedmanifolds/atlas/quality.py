@@ -72,8 +72,8 @@ class Quality:
         near each other, as strands of a curve within some ten times the noise: two charts that hold
         the point have tangent spaces over 45 degrees apart, and four tolerances farther along one of
         them the other does not hold its points; or two places of one chart that `folded` counts have
-        such tangent spaces. NaN where the tolerance is more than 0.35 of the spread of the points: sheets turn
-        within it.
+        such tangent spaces. NaN where the tolerance is more than 0.35 of the spread of the points:
+        sheets turn within it.
     full_dimension : bool
         Whether the manifold has as many dimensions as the points have coordinates. It is a region of
         their space then: every point in it is its own reconstruction, so that errors, folds and

@@ -33,7 +33,7 @@ def test_an_exact_atlas_of_the_circle():
 
 
 def test_errors_that_say_nothing_are_told_in_words_and_no_fault():
-    x = draw(200, 2, seed=0)
+    x = draw(200, 2, seed=0, low=-1, high=1)
     region = Atlas(PlaneCharts(torch.eye(2).double()), tolerance=1e-6).quality(x)
     assert region.healthy and region.full_dimension and region.reconstruction_error_max < 1e-12
     assert "errors say nothing" in str(region) and str(region).startswith(repr(region))
