@@ -368,11 +368,12 @@ def test_a_fall_with_scale_by_noise_in_all_features_stays_unclear():
     for seed in range(3):
         rng = np.random.default_rng(seed)
         angle = rng.uniform(0, 2 * np.pi, 2500)
-        # A curve that bends in four planes, and a circle among eight features.
-        bends = np.concatenate([[np.cos(k * angle), np.sin(k * angle)] for k in (1, 2, 3, 4)]).T
-        circle = np.pad(bends[:, :2], ((0, 0), (0, 6)))
+        circle = np.pad(np.stack([np.cos(angle), np.sin(angle)], 1), ((0, 0), (0, 6)))
         found = lm.dimension(circle + 0.2 * rng.standard_normal(circle.shape))
         assert found.value is None and "falls" in found.reason
+        # In a plane among more features, all points are as near to it as their neighbours are.
+        flat = circle[:500] + np.pad(0.1 * rng.standard_normal((500, 2)), ((0, 0), (0, 6)))
+        assert lm.dimension(flat @ frame(8, 8).T).value is None
 
 
 def test_noise_in_every_pixel_is_no_dimension():

@@ -209,7 +209,7 @@ def ball(count, size, center, source):
 
 @pytest.mark.parametrize(("dim", "count"), [(1, 500), (2, 1000)])
 def test_a_far_cluster_is_left_out_and_told(dim, count):
-    for seed in range(3):
+    for seed in range(2):
         source = torch.Generator().manual_seed(seed)
         x = ball(count, 1.0, (dim + 1) * [0.0], source)
         few = 3 * count // 100
@@ -223,7 +223,7 @@ def test_a_far_cluster_is_left_out_and_told(dim, count):
         assert float((radius - 1).abs().max()) < 5 * NOISE
 
 
-@pytest.mark.parametrize(("dim", "count", "few"), [(1, 500, 20), (2, 1500, 40)])
+@pytest.mark.parametrize(("dim", "count", "few"), [(1, 500, 20), (2, 800, 40)])
 def test_a_small_component_of_the_same_dimension_is_learned(dim, count, few):
     source = torch.Generator().manual_seed(0)
     center = [3.0] + dim * [0.0]
