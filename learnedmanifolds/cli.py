@@ -174,6 +174,8 @@ def learn(
     learned.atlas_.save(output)
     console.print(f"dimension {learned.atlas_.dim}, {learned.atlas_.n_charts} charts")
     _print_quality(learned.quality_.to_dict(), {})
+    for note in learned.quality_.notes:
+        console.print(note)
     if figure is not None:
         learned.atlas_.plot().savefig(figure, dpi=200)
     console.print(f"wrote {output}")

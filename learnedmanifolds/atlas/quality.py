@@ -68,11 +68,16 @@ class Quality:
         a gap side by side: where less than a quarter of those that no chart holds are so, or a single
         one, it is 0.
     crossing : float
-        Share of the points where sheets cross, as in a figure-eight: two charts that hold the point have
-        tangent spaces over 45 degrees apart, and four tolerances farther along one of them the other
-        does not hold its points; or two places of one chart that `folded` counts have such tangent
-        spaces. NaN where the tolerance is more than 0.35 of the spread of the points: sheets turn
-        within it.
+        Share of the points where sheets cross, as in a figure-eight, or are joined because they come
+        near each other, as strands of a curve within some ten times the noise: two charts that hold
+        the point have tangent spaces over 45 degrees apart, and four tolerances farther along one of
+        them the other does not hold its points; or two places of one chart that `folded` counts have
+        such tangent spaces. NaN where the tolerance is more than 0.35 of the spread of the points:
+        sheets turn within it.
+    full_dimension : bool
+        Whether the manifold has as many dimensions as the points have coordinates. It is a region of
+        their space then: every point in it is its own reconstruction, so that errors, folds and
+        crossings say nothing; coverage and gaps tell how well the region holds the points.
     """
 
     n_points: int
@@ -90,6 +95,12 @@ class Quality:
     folded: tuple[float, ...]
     in_gaps: float = 0.0
     crossing: float = 0.0
+    full_dimension: bool = False
+
+    def __str__(self) -> str:
+        """The figures, and below them what keeps them from being healthy and `notes`, in words."""
+        faults = [f"Not healthy: {'; '.join(self.faults)}."] if self.faults else []
+        return "\n".join([repr(self), *faults, *self.notes])
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values, for JSON."""
@@ -99,6 +110,16 @@ class Quality:
     def healthy(self) -> bool:
         """Whether there are no `faults`."""
         return not self.faults
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to bear in mind when reading the figures, in words; no fault."""
+        if not self.full_dimension:
+            return ()
+        return (
+            "The manifold has as many dimensions as the points have coordinates: it is the region that "
+            "they fill, and errors say nothing. Give a lower dim if they lie on a curve or surface.",
+        )
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -117,7 +138,10 @@ class Quality:
             found.append(f"a share of {self.in_gaps:.3g} in gaps between charts")
         # Half a point for rounding.
         if self.crossing >= max(_CROSSED, (_CROSSINGS - 0.5) / self.n_points):
-            found.append(f"sheets that cross at a share of {self.crossing:.3g}")
+            found.append(
+                "sheets that cross or come too near each other to be told apart, at a share of "
+                f"{self.crossing:.3g}: paths may lead from one to the other, unless each is fitted alone"
+            )
         if max(self.folded) >= 0.25:
             found.append(f"folded charts, by up to {max(self.folded):.3g}")
         if self.dead_charts:
@@ -166,6 +190,7 @@ def measure_quality(
         dead_charts=tuple((share < least).nonzero().flatten().tolist()),
         folded=folded,
         crossing=crossed_share,
+        full_dimension=manifold.dim == manifold.charts.n_ambient,
     )
 
 

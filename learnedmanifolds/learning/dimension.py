@@ -40,6 +40,9 @@ _FALL, _RISE, _WIDE = 0.08, 0.3, 0.25
 # A dimension that falls to this part from the finest scale to the coarsest was noise's; to the latter
 # where it is low, for there it is known better, and so is that an estimate is far below a dimension.
 _FALLEN, _FALLEN_LOW, _LOW, _BELOW = 0.7, 0.8, 2.5, 0.3
+# Neighbourhoods are flat where a principal value is this part of the one before it, and by this factor
+# less so than of all points; centres of these, and numbers in them.
+_FLAT, _FLATTER, _FLAT_CENTRES, _NUMBERS = 0.05, 0.2, (50, 500), 2**23
 # Of fewer points neighbourhoods are no small parts: no higher dimension than this is clear.
 FEW, _FEW_DIMENSIONS = 4 * NEIGHBOURS[-1], 3
 # Relative error of what is fitted to the finest scales: a straight line, or one value.
@@ -65,7 +68,8 @@ class Dimension:
     value : int or None
         The dimension; None where there is no clear one, see `reason`.
     estimate : float
-        Before rounding; NaN where there are too few different points.
+        Before rounding; NaN where there are too few different points. The dimension of planes, a whole
+        number, where it is read from them.
     interval : (float, float)
         95 % interval of the estimate: normal, with the standard deviation of a bootstrap over
         neighbourhoods and 1 % for what is fitted. It holds what chance adds, not what noise, borders
@@ -157,9 +161,11 @@ def dimension(
 
     There is no clear dimension where the estimate changes quickly at the finest scales and never
     settles, or falls to less than 0.8 (where it is low, else 0.7) of itself from there to the coarsest,
-    as on a curve with noise of a tenth of its radius of curvature, where parts of the points differ
-    much, where its interval is wide, or where less than 128 points seem to have more than three: they
-    may as well be of a curve that bends between them.
+    as on a curve with noise of a tenth of its radius of curvature; where parts of the points differ
+    much; where its interval is wide, or where less than 128 points seem to have more than three: they
+    may as well be of a curve that bends between them. A fall is not noise's where neighbourhoods are
+    near planes and all points are not, for noise would be off the planes: then the dimension is that of
+    these, as of points that are spread very unevenly.
 
     Parameters
     ----------
@@ -332,12 +338,16 @@ def _read(
         low = dims[0] < _LOW
         first = float(dims[:n_finest].max()) if low else float(dims[0])
         if dims[-1] < (_FALLEN_LOW if low else _FALLEN) * first:
-            at = len(profile) - 1
-            estimate, error = _zero(profile[at:], rng)
-            reason = (
-                f"the estimate falls from {first:.3g} to {estimate:.3g} with scale and does not "
-                "settle, as where noise is as large as the bends"
-            )
+            flat = _flat(x)
+            at = n_finest - 1 if flat else len(profile) - 1
+            if flat:
+                estimate, error = float(flat), _MODEL * flat
+            else:
+                estimate, error = _zero(profile[at:], rng)
+                reason = (
+                    f"the estimate falls from {first:.3g} to {estimate:.3g} with scale and does not "
+                    "settle, as where noise is as large as the bends"
+                )
         elif change[0] < -_FALL:
             reason = "the estimate falls with scale and does not settle, as in noise"
         elif change[0] > _RISE:
@@ -366,6 +376,26 @@ def _read(
     if not reason and _NORMAL * error > max(0.5, _WIDE * estimate):
         reason = f"the interval {interval[0]:.3g} to {interval[1]:.3g} is wide"
     return Dimension(None if reason else value, estimate, interval, size, sizes, dims, reason)
+
+
+def _flat(x: np.ndarray) -> int:
+    """Dimension of planes near which neighbourhoods are but not all points, 0 where there are none.
+
+    Noise in the directions that all points have would be off such planes.
+    """
+    k = min(NEIGHBOURS[-1], len(x) - 1)
+    count = int(np.clip(_NUMBERS // (k * x.shape[1]), *_FLAT_CENTRES))
+    around = x[neighbours(x, min(count, len(x)), k, len(x))]
+    around = around - around.mean(1, keepdims=True)
+    # Of the products of points, as many values as there are points; of these all but the last.
+    local = np.linalg.eigvalsh(around @ around.transpose(0, 2, 1))[:, :0:-1].clip(0)
+    local = np.median(local / local.sum(1, keepdims=True), 0)
+    rows = x[:_TREE] - x[:_TREE].mean(0)
+    whole = np.linalg.eigvalsh(rows @ rows.T)[:0:-1].clip(0)
+    count = min(len(local), len(whole), x.shape[1]) - 1
+    bend, steep = (v[1 : count + 1] / v[:count].clip(1e-300) for v in (local, whole))
+    flat = np.flatnonzero((bend < _FLAT) & (bend < _FLATTER * steep) & (local[:count] > _ROUNDING))
+    return int(flat[0]) + 1 if len(flat) else 0
 
 
 def _settled(dims: np.ndarray) -> int:

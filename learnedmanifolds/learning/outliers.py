@@ -1,9 +1,11 @@
-"""Points that are off what the others lie on."""
+"""Points that are off what the others lie on, alone and in groups."""
 
 from __future__ import annotations
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
+
+from learnedmanifolds.learning.scales import NEIGHBOURS, at_scales
 
 # Neighbours that a point is compared with, how much sparser it must be, and how often those left are
 # looked at again, for outliers hide each other.
@@ -13,6 +15,10 @@ _NEIGHBORS, _SPARSER, _ROUNDS = (6, 20), 1.3, 10
 _PLANE, _OFF, _THINNER = 10, 5.0, 10.0
 # So many points times (d + 2) may be a part of their own, if they are this much nearer to each other.
 _PART, _NEARER = 2, 0.5
+SHARE_APART = 0.05
+"""Groups that are together a smaller share of the points may be left out."""
+# How far from the dimension a group's is at all scales, and how near its mean points of a blob come.
+_ANOTHER, _HOLLOW = 0.5, 0.35
 
 
 def outlying(x: np.ndarray, dim: int, noise: float) -> np.ndarray:
@@ -45,6 +51,38 @@ def outlying(x: np.ndarray, dim: int, noise: float) -> np.ndarray:
             break
         apart[left[np.flatnonzero(sparse)[found]]] = True
     return np.asarray(apart[place])
+
+
+def groups_apart(x: np.ndarray, group: np.ndarray, dim: int) -> np.ndarray:
+    """Which of points (N, q), in groups numbered (N,), are in small ones of another dimension than d.
+
+    In blobs and lines, say, farther from all others than their own size; not in closed curves and
+    surfaces, which look like blobs where points are few, but are hollow. None where they are no small
+    share.
+    """
+    found = np.zeros(len(x), dtype=bool)
+    count = np.bincount(group)
+    for g in np.flatnonzero((count > NEIGHBOURS[0]) & (count < SHARE_APART * len(x))):
+        own = group == g
+        found[own] = _is_apart(x[own], x[~own], dim)
+    return found if found.mean() < SHARE_APART else np.zeros_like(found)
+
+
+def _is_apart(own: np.ndarray, others: np.ndarray, dim: int) -> bool:
+    """Whether some points (N, q) are farther from others than they are wide, and not of dimension d."""
+    away = own - own.mean(0)
+    gap = NearestNeighbors(n_neighbors=1).fit(others).kneighbors(own)[0].min()
+    if gap < np.sqrt(np.square(away).sum(1).mean()):
+        return False
+    rng = np.random.default_rng(0)
+    dims = [scale.dim for scale in at_scales(own[rng.permutation(len(own))], rng)]
+    # The finest scale of so few points tells little alone.
+    dims[0] = float(np.mean(dims[:2]))
+    if max(dims) < dim - _ANOTHER:
+        return True
+    axes = np.linalg.svd(away, full_matrices=False)[2][: dim + 1]
+    radius = np.linalg.norm(away @ axes.T, axis=1)
+    return bool(min(dims) > dim + _ANOTHER and radius.min() < _HOLLOW * radius.max())
 
 
 def _factors(x: np.ndarray) -> np.ndarray:

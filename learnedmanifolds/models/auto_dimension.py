@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import Counter
 
 import numpy as np
 from torch import Tensor
 
 from learnedmanifolds.learning.dimension import FEW, dimension
+from learnedmanifolds.learning.outliers import SHARE_APART
 
 
 def auto_dimension(x: Tensor, most: int) -> int:
-    """The dimension of all components of points (N, ...), at most the largest that a model knows.
+    """The dimension of the components of points (N, ...), at most the largest that a model knows.
+
+    Groups of another one are no matter where they are together less than a twentieth of the points, and
+    each less than 128, which hardly tell their own.
 
     Raises
     ------
     ValueError
-        If components differ, or the dimension is clearly larger.
+        If other components differ, or the dimension is clearly larger.
 
     Warns
     -----
@@ -28,18 +33,23 @@ def auto_dimension(x: Tensor, most: int) -> int:
     if len(x) < 10:
         raise ValueError(f"x must have at least 10 points where dim is 'auto', got {len(x)}.")
     found = dimension(x, per_component=True)
-    parts = {part.value for part in found.components} - {None}
-    if len(parts) > 1:
-        sizes = np.bincount(np.asarray(found.labels) + 1)[1:]
-        told = ", ".join(
-            f"{part.value} ({size} points)"
-            for part, size in zip(found.components, sizes, strict=True)
-        )
+    sizes = np.bincount(np.asarray(found.labels) + 1)[1:]
+    parts = list(zip(found.components, sizes, strict=True))
+    # Each dimension with the points of which it is clear.
+    clear = Counter[int]()
+    for part, size in parts:
+        if part.value is not None:
+            clear[part.value] += int(size)
+    value, share = max(clear.items(), key=lambda item: item[1], default=(found.value, 0))
+    others = [size for part, size in parts if part.value not in (None, value)]
+    if sum(others) >= SHARE_APART * len(x) or max(others, default=0) >= FEW:
+        told = ", ".join(f"{part.value} ({size} points)" for part, size in parts)
         raise ValueError(
             f"x must have components of one dimension, got {told}; lm.dimension(x, per_component=True) "
             "labels them: fit each on its own, or give dim."
         )
-    value = next(iter(parts)) if parts else found.value
+    if share < SHARE_APART * len(x):
+        value = found.value
     low, high = found.interval
     if value is None or (value > most and low <= most + 0.5):
         unknown = math.isnan(found.estimate) or (len(x) < FEW and found.estimate > most)

@@ -22,7 +22,7 @@ from learnedmanifolds.learning.chart_fits import ChartFits, fit_cover
 from learnedmanifolds.learning.kernel_fit import EXACT
 from learnedmanifolds.learning.nodes import Nodes, make_nodes
 from learnedmanifolds.learning.noise import noise_level
-from learnedmanifolds.learning.outliers import outlying
+from learnedmanifolds.learning.outliers import groups_apart, outlying
 from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.models.atlas_estimator import AtlasEstimator
 from learnedmanifolds.models.auto_dimension import auto_dimension
@@ -83,9 +83,10 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         the manifold, and errors say nothing.
     dim_, n_charts_ : int
     left_out_ : ndarray of bool, shape (N,)
-        Points that the atlas does not know: in components too small for a chart, and outliers, sparser
-        than their neighbours and off the plane of these. Of more than 50,000 points so many, drawn at
-        random, are looked at; the others count as known.
+        Points that the atlas does not know: in components too small for a chart; outliers, sparser
+        than their neighbours and off the plane of these; groups of another or no clear dimension apart
+        from the rest, a blob, say, if they are together less than a twentieth. Of more than 50,000
+        points so many, drawn at random, are looked at; the others count as known.
     n_features_in_ : int
 
     References
@@ -114,13 +115,14 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         ------
         TypeError, ValueError
             If x is not a finite array of points, has too few that lie together, has components of
-            different dimension or one above three, or a parameter is out of range.
+            different dimension, of a twentieth of the points or 128, or one above three, or a parameter
+            is out of range.
 
         Warns
         -----
         UserWarning
-            If x has no clear dimension, more than a hundredth of it is left out, its noise is no small
-            part of the radius of curvature, or the atlas is not healthy.
+            If x has no clear dimension, more than a hundredth of it is left out, or a group of another
+            dimension, its noise is no small part of the radius of curvature, or the atlas is not healthy.
         """
         given = to_tensor(x, "x")
         given = given.to(torch.uint8) if given.dtype == torch.bool else given
@@ -166,7 +168,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
     ) -> _Learned:
         """An atlas of what of the data (N, ...) is not left out, of so many times the usual nodes."""
         count = more * _NODES[dim]
-        sample, nodes, left_out = _connected(data, sample, left_out, dim, count, seed)
+        sample, nodes, left_out, groups = _connected(data, sample, left_out, dim, count, seed)
         noise = self._noise(sample, dim)
         # The products of one chart are too small for several threads.
         with threads_for(0.0):
@@ -176,15 +178,16 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         known = torch.from_numpy(~left_out).nonzero().squeeze(1)
         most = min(_JUDGED, max(_LEAST_JUDGED, _NUMBERS // sample.flat.shape[1]))
         quality = atlas.quality(data[known[:: -(-len(known) // most)]])
-        return _Learned(atlas, quality, left_out, enough)
+        return _Learned(atlas, quality, left_out, enough, groups)
 
     def _tell(self, learned: _Learned, left_out: np.ndarray) -> None:
         """Warn of what is doubtful."""
         atlas, quality = learned.atlas, learned.quality
-        if left_out.mean() > _TOLD:
+        if left_out.mean() > _TOLD or learned.groups:
             warnings.warn(
                 f"{left_out.sum()} of {len(left_out)} points are left out: they are off what the others "
-                "lie on, or apart in groups too small for a chart; see left_out_.",
+                "lie on, or apart in groups too small for a chart or of another dimension; see "
+                "left_out_.",
                 stacklevel=4,
             )
         if (bent := _bent(atlas)) > _UNCLEAR:
@@ -325,13 +328,15 @@ class _Sample(NamedTuple):
 class _Learned(NamedTuple):
     """An atlas, its quality on the points that were not left out, those that were, (N,).
 
-    And whether charts leave little, or more nodes are none.
+    And whether charts leave little, or more nodes are none, and whether groups of points of another
+    dimension are among those left out.
     """
 
     atlas: Atlas
     quality: Quality
     left_out: np.ndarray
     enough: bool
+    groups: bool
 
 
 def _chosen(count: int, seed: int) -> Tensor:
@@ -352,28 +357,27 @@ def _different(data: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 def _connected(
     data: Tensor, sample: _Sample, left_out: np.ndarray, dim: int, count: int, seed: int
-) -> tuple[_Sample, Nodes, np.ndarray]:
+) -> tuple[_Sample, Nodes, np.ndarray, bool]:
     """A sample of what of the data (N, ...) is not left out, at most so many nodes of it, and what is.
 
-    Points in components too small for a chart are left out too; units and nodes are those of what is
-    learned, not of outliers.
+    Points in components too small for a chart, and in small ones of another dimension, are left out
+    too; units and nodes are those of what is learned, not of outliers. Last, whether the latter are.
     """
-    left_out = left_out.copy()
+    left_out, groups = left_out.copy(), False
     while True:
-        nodes = make_nodes(sample.coordinates.numpy(), count, _NEIGHBORS[dim], seed, dim == 1)
-        held = _held(nodes, sample.coordinates, dim)
+        x = sample.coordinates.numpy()
+        nodes = make_nodes(x, count, _NEIGHBORS[dim], seed, dim == 1)
+        component = nodes.component[nodes.owners(x)]
+        large = np.bincount(nodes.component) >= _FEWEST * (dim + 2)
+        if not large.any():
+            raise _too_few(dim, len(np.unique(x, axis=0)), len(x))
+        apart = groups_apart(x, component, dim)
+        held = large[component] & ~apart
         if held.all():
-            return sample, nodes, left_out
+            return sample, nodes, left_out, groups
+        groups |= bool(apart.any())
         left_out[~left_out] = ~held
         sample = _Sample.of(data[torch.from_numpy(~left_out)], seed)
-
-
-def _held(nodes: Nodes, x: Tensor, dim: int) -> np.ndarray:
-    """Which of points (N, q) are in components that are large enough for a chart, (N,)."""
-    large = np.bincount(nodes.component) >= _FEWEST * (dim + 2)
-    if not large.any():
-        raise _too_few(dim, len(x.unique(dim=0)), len(x))
-    return np.asarray(large[nodes.component[nodes.owners(x.numpy())]])
 
 
 def _too_few(dim: int, different: int, count: int) -> ValueError:

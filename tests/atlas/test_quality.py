@@ -32,6 +32,17 @@ def test_an_exact_atlas_of_the_circle():
     assert quality.shares == pytest.approx((1 / 3,) * 3, abs=0.01)
 
 
+def test_errors_that_say_nothing_are_told_in_words_and_no_fault():
+    x = draw(200, 2, seed=0, low=-1, high=1)
+    region = Atlas(PlaneCharts(torch.eye(2).double()), tolerance=1e-6).quality(x)
+    assert region.healthy and region.full_dimension and region.reconstruction_error_max < 1e-12
+    assert "errors say nothing" in str(region) and str(region).startswith(repr(region))
+    curve = Atlas(CircleCharts(1.0, 3), tolerance=1e-6).quality(circle(100))
+    assert not curve.full_dimension and curve.notes == () and str(curve) == repr(curve)
+    off = Atlas(CircleCharts(1.0, 3), tolerance=1e-6).quality(circle(100, 2.0))
+    assert str(off).endswith(f"Not healthy: {'; '.join(off.faults)}.") and off.faults
+
+
 def test_points_off_the_manifold_are_errors_and_not_covered():
     atlas = Atlas(CircleCharts(1.0, 3), tolerance=0.05)
     quality = atlas.quality(torch.cat([circle(300, 1.02), circle(100, 1.5)]))

@@ -346,6 +346,36 @@ def test_a_circle_with_noise_of_a_tenth_of_its_radius_is_no_surface_in_silence(s
         assert lm.dimension(rng.uniform(-1, 1, (n, 2)) * [np.pi, 0.6]).value == 2
 
 
+def uneven(rng, count, dim):
+    """Points of a paraboloid, dense at its tip, and functions of their coordinates."""
+    weights = rng.exponential(size=(count, dim + 1))
+    x = 1 / (1 + weights[:, 1:] / weights[:, :1])
+    x = np.c_[x, (x**2).sum(1)]
+    return np.c_[x, np.sin(x), x**2]
+
+
+@pytest.mark.parametrize("dim", [6, 8])
+def test_a_manifold_whose_points_are_spread_unevenly_is_not_taken_for_noise(dim):
+    for seed in range(3):
+        found = lm.dimension(uneven(np.random.default_rng(seed), 2500, dim))
+        # The angles alone fall with scale, as where there is noise.
+        assert found.estimates[-1] < 0.7 * found.estimates[0]
+        assert found.value == dim and not found.reason
+        assert found.interval[0] < dim < found.interval[1]
+
+
+def test_a_fall_with_scale_by_noise_in_all_features_stays_unclear():
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        angle = rng.uniform(0, 2 * np.pi, 2500)
+        circle = np.pad(np.stack([np.cos(angle), np.sin(angle)], 1), ((0, 0), (0, 6)))
+        found = lm.dimension(circle + 0.2 * rng.standard_normal(circle.shape))
+        assert found.value is None and "falls" in found.reason
+        # In a plane among more features, all points are as near to it as their neighbours are.
+        flat = circle[:500] + np.pad(0.1 * rng.standard_normal((500, 2)), ((0, 0), (0, 6)))
+        assert lm.dimension(flat @ frame(8, 8).T).value is None
+
+
 def test_noise_in_every_pixel_is_no_dimension():
     """A blob in pictures: around a circle, and all over a square."""
     axis = np.linspace(-1, 1, 20)

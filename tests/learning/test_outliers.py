@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from learnedmanifolds.learning.outliers import outlying
+from learnedmanifolds.learning.outliers import groups_apart, outlying
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -67,3 +67,53 @@ def test_points_ever_farther_apart_have_none():
     for size in (2 ** (i / 2), np.exp(0.3 * i)):
         x = size[:, None] * np.stack([np.cos(i / 3), np.sin(i / 3)], 1)
         assert not outlying(x, 1, 0.0).any()
+
+
+def groups(rng, big, *small):
+    """A large part and small ones, each turned at random and 5 apart, with noise, and their numbers."""
+    parts = []
+    for i, part in enumerate((big, *small)):
+        turn = np.linalg.qr(rng.standard_normal(2 * (part.shape[1],)))[0]
+        parts.append(part @ turn + 5.0 * i + 0.01 * rng.standard_normal(part.shape))
+    return np.concatenate(parts), np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+
+
+def ball(rng, count, dim):
+    x = rng.standard_normal((count, dim + 1))
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def test_small_blobs_are_apart_and_small_parts_of_the_same_dimension_are_not():
+    caught, lost = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        for dim in (1, 2):
+            blobs = [0.3 * rng.standard_normal((n, dim + 1)) for n in (15, 30)]
+            flat = [rng.uniform(size=(n, dim)) @ np.eye(dim, dim + 1) for n in (15, 40)]
+            round_ones = [0.3 * ball(rng, n, dim) for n in (15, 40)]
+            x, group = groups(rng, ball(rng, 3000, dim), *blobs, *flat, *round_ones)
+            apart = groups_apart(x, group, dim)
+            found = [apart[group == g] for g in range(7)]
+            # Whole groups, and never the large one.
+            assert all(f.all() or not f.any() for f in found) and not found[0].any()
+            caught += [f.all() for f in found[1:3]]
+            lost += [f.any() for f in found[3:]]
+    # Some random clouds of fifteen points are hollow.
+    assert np.mean(caught) > 0.9 and np.mean(lost) < 0.02
+
+
+def test_points_on_a_line_are_apart_from_a_surface():
+    rng = np.random.default_rng(0)
+    line = rng.uniform(size=(20, 1)) @ np.eye(1, 3)
+    x, group = groups(rng, ball(rng, 1000, 2), line)
+    assert (groups_apart(x, group, 2) == (group == 1)).all()
+
+
+def test_groups_that_are_near_or_a_large_share_are_not_apart():
+    rng = np.random.default_rng(0)
+    blob = 0.3 * rng.standard_normal((40, 3))
+    x, group = groups(rng, ball(rng, 1000, 2), blob)
+    assert groups_apart(x, group, 2).sum() == 40
+    assert not groups_apart(np.r_[x[:700], x[1000:]], np.r_[group[:700], group[1000:]], 2).any()
+    x[group == 1] -= 4.9
+    assert not groups_apart(x, group, 2).any()

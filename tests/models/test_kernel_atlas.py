@@ -202,6 +202,62 @@ def test_many_points_that_are_left_out_are_told():
     assert model.left_out_.sum() == 4
 
 
+def ball(count, size, center, source):
+    x = torch.randn(count, len(center), generator=source).double()
+    return size * x / x.norm(dim=1, keepdim=True) + torch.tensor(center).double()
+
+
+@pytest.mark.parametrize(("dim", "count"), [(1, 500), (2, 1000)])
+def test_a_far_cluster_is_left_out_and_told(dim, count):
+    for seed in range(2):
+        source = torch.Generator().manual_seed(seed)
+        x = ball(count, 1.0, (dim + 1) * [0.0], source)
+        few = 3 * count // 100
+        far = 4 + 0.05 * torch.randn(few, dim + 1, generator=source).double()
+        x = torch.cat([x, far]) + NOISE * torch.randn(count + few, dim + 1, generator=source)
+        with pytest.warns(UserWarning, match=f"{few} of {count + few} points .*another dimension"):
+            model = KernelAtlas(random_state=0).fit(x)
+        assert model.dim_ == dim and model.quality_.healthy
+        assert model.left_out_.tolist() == count * [False] + few * [True]
+        radius = model.sample(300, seed=0).norm(dim=1)
+        assert float((radius - 1).abs().max()) < 5 * NOISE
+
+
+@pytest.mark.parametrize(("dim", "count", "few"), [(1, 500, 20), (2, 800, 40)])
+def test_a_small_component_of_the_same_dimension_is_learned(dim, count, few):
+    source = torch.Generator().manual_seed(0)
+    center = [3.0] + dim * [0.0]
+    small = ball(few, 0.3, center, source)
+    x = torch.cat([ball(count, 1.0, (dim + 1) * [0.0], source), small])
+    x = x + NOISE * torch.randn(len(x), dim + 1, generator=source)
+    model = KernelAtlas(random_state=0).fit(x)
+    assert model.dim_ == dim and model.quality_.healthy and not model.left_out_.any()
+    again = model.atlas_.project(small)
+    assert float((again - small).norm(dim=1).max()) < 10 * NOISE
+
+
+def test_a_part_of_another_dimension_that_is_no_small_group_is_refused():
+    source = torch.Generator().manual_seed(0)
+    for count, few in ((1000, 80), (8000, 300)):
+        cluster = 4 + 0.1 * torch.randn(few, 2, generator=source).double()
+        x = torch.cat([ball(count, 1.0, [0.0, 0.0], source), cluster])
+        x = x + NOISE * torch.randn(len(x), 2, generator=source)
+        with pytest.raises(ValueError, match=rf"one dimension, got 1 .*, 2 \({few} points\)"):
+            KernelAtlas(random_state=0).fit(x)
+    # With the dimension of the rest given, the group is left out.
+    with pytest.warns(UserWarning, match="300 of 8300 points are left out"):
+        assert KernelAtlas(dim=1, random_state=0).fit(x).left_out_[8000:].all()
+
+
+def test_a_rounded_circle_is_a_circle_with_noise():
+    for seed in range(3):
+        angle = 2 * math.pi * draw(500, seed=seed, low=0, high=1)
+        x = (20 * torch.stack([angle.cos(), angle.sin()], 1)).round().long()
+        model = KernelAtlas(random_state=0).fit(x)
+        assert model.dim_ == 1 and model.quality_.healthy
+        assert float((model.sample(300, seed=0).norm(dim=1) - 20).abs().max()) < 0.5
+
+
 def test_outliers_all_over_are_left_out():
     toy = lm.datasets.toy("circle")
     x, few = toy.sample(1000, noise=NOISE, seed=0).double(), 50
