@@ -20,9 +20,10 @@ _MOST, _SOME, _CLIMBING = 20_000, 200, 2
 _AROUND, _FAR, _WITHIN = 64, 2.5, 2
 # Steps along the curve too, at first, for points far out have no direction; all steps; of powers.
 _FREE, _STEPS, _POWER_STEPS = 2, 6, 8
-# Bandwidths that are tried; beyond how much more than the distance of neighbours it must be noise that
-# they average, and how far points then climb, in units of them; the widest, of the size of all.
-_WIDER, _TRIED, _SPARSE, _NOISE, _WIDEST = 1.4, 16, 2.0, 0.25, 0.25
+# How much wider the next bandwidth is, twice so where that part of the nodes is at ends. It must be noise
+# that it averages if it is so much more than the distance of neighbours: points climb that part of it.
+# The widest, in units of the size of all.
+_WIDER, _TORN, _SPARSE, _NOISE, _WIDEST = 1.4, 0.25, 2.0, 0.25, 0.25
 # Distance of nodes in units of the bandwidth, the cosine between an edge and both tangents, and others
 # that may follow a node.
 _APART, _ALONG, _NEIGHBORS = 0.7, 0.7, 16
@@ -67,20 +68,19 @@ def ridge(x: np.ndarray, count: int, seed: int) -> Ridge | None:
     near = NearestNeighbors(n_neighbors=_WITHIN).fit(x).kneighbors()[0][:, -1]
     least = max(float(np.median(near)), 1e-300)
     best, fewest = None, math.inf
-    most = _WIDEST * math.sqrt(float(x.var(0).sum()))
-    for width in least * _WIDER ** np.arange(_TRIED):
-        if width > most:
-            break
+    width, most = least, _WIDEST * math.sqrt(float(x.var(0).sum()))
+    while width <= most:
         found = _at(x, start, count, width, rng)
         if best is not None and found.broken >= fewest:
             break
-        if not found.clean:
-            continue
-        if width > _SPARSE * least and found.moved < _NOISE * width:
-            break
-        best, fewest = found, found.broken
-        if fewest <= 2:
-            break
+        if found.clean:
+            if width > _SPARSE * least and found.moved < _NOISE * width:
+                break
+            best, fewest = found, found.broken
+            if fewest <= 2:
+                break
+        # Where most chains are broken a little wider is not enough.
+        width *= _WIDER**2 if found.broken > _TORN * len(found.points) else _WIDER
     if best is None:
         return None
     graph = _joined(best.graph, best.points, x, best.width)
