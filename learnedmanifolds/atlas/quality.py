@@ -12,7 +12,7 @@ from torch import Tensor
 from learnedmanifolds.atlas.crossing import across, crossing
 from learnedmanifolds.geometry import ChartedManifold, LocalGeometry
 
-_PROBES = 512
+_PROBES, _ON_CURVES = 512, 4
 # Fewer probes of boxes where points have many features: numbers in all.
 _FEWEST_PROBES, _PROBED = 128, 2**21
 _FOLD_GAP = 0.5
@@ -262,6 +262,9 @@ def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...], 
     generator = torch.Generator().manual_seed(0)
     count = max(_FEWEST_PROBES, min(_PROBES, _PROBED // manifold.charts.n_ambient))
     t = 2 * torch.rand(count, manifold.dim, generator=generator, dtype=torch.float64) - 1
+    if manifold.dim == 1:
+        # More, and evenly, for curves cross at single points.
+        t = torch.linspace(-1, 1, _ON_CURVES * count, dtype=torch.float64).unsqueeze(1)
     box = t.to(dtype=manifold.dtype, device=manifold.device)
     conditions, folded, crossed = [], [], []
     for k in range(manifold.n_charts):

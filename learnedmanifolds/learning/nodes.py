@@ -6,11 +6,14 @@ from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
+from learnedmanifolds.learning.farthest import farthest
+from learnedmanifolds.learning.ridges import ridge
 from learnedmanifolds.learning.scales import at_scales
 from learnedmanifolds.learning.shortest_path import greedy_curves, shortest_path
 
@@ -39,8 +42,6 @@ _BRIDGE, _BRIDGES, _ROUNDING = 4.0, 2.5, 1e-9
 # An edge of a curve longer than this many times the second shortest at one of its ends, and at neither
 # the shortest, joins two strands.
 _RUNG = 2.5
-# So does one across from both, by the cosine, and longer than two others at each end.
-_STEEP, _LONG = 0.6, 1.25
 
 
 class Nodes(NamedTuple):
@@ -72,10 +73,11 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     """At most so many nodes of points (N, n), each joined to its nearest others.
 
     Farthest points of the data, so that sparse parts have as many as dense ones, each moved to the mean
-    of the points nearest to it, which takes most of the noise away. On a curve nodes are halved in number
-    until no noise is left between them, and only those neighbours are joined that no third one lies
-    between, or sparse curves that come near themselves would be crossed; where that leaves branches, few
-    points are joined in the order of the shortest path through them.
+    of the points nearest to it, which takes most of the noise away. On noisy curves they are chains along
+    ridges of the density, if these are clean. Else nodes are halved in number until no noise is left
+    between them, and only those neighbours are joined that no third one lies between, or sparse curves
+    that come near themselves would be crossed; where that leaves branches, few points are joined in the
+    order of the shortest path through them.
 
     References
     ----------
@@ -87,6 +89,11 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     if len(points) < 2:
         return Nodes(points, csr_array((len(points),) * 2), np.zeros(len(points), dtype=int))
     found = _seen(points, seed, len(points) < len(x)) if curve else _Seen.CURVE
+    whole = len(points) == len(x)
+    if curve and not (found is _Seen.BENDS or (whole and _chained(points, n_neighbors, found))):
+        chains = ridge(x, count, seed)
+        if chains is not None:
+            return Nodes(*chains, connected_components(chains.graph, directed=False)[1])
     if found is not _Seen.BENDS and len(points) > _PER_NODE * count:
         points = _means(x, count, seed)
         found = _seen(points, seed, True)
@@ -104,6 +111,14 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
         graph = _in_order(points, graph, component)
         component = connected_components(graph, directed=False)[1]
     return Nodes(points, graph, component, exact)
+
+
+def _chained(points: np.ndarray, n_neighbors: int, found: _Seen) -> bool:
+    """Whether points (M, n) of a curve form chains as they are."""
+    if found is not _Seen.CURVE:
+        return False
+    graph = _neighbor_graph(points, n_neighbors, True, len(points))
+    return bool((np.diff(graph.indptr) <= 2).all())
 
 
 def _neighbor_graph(points: np.ndarray, n_neighbors: int, curve: bool, count: int) -> csr_array:
@@ -233,13 +248,7 @@ def _in_order(points: np.ndarray, graph: csr_array, component: np.ndarray) -> cs
 def _means(x: np.ndarray, count: int, seed: int, steps: int = 1) -> np.ndarray:
     draw = np.random.default_rng(seed).permutation(len(x))[:_MOST]
     points = x[np.sort(draw)]
-    square = np.square(points).sum(1)
-    pick = [0]
-    gap = np.full(len(points), np.inf)
-    for _ in range(count - 1):
-        last = pick[-1]
-        gap = np.minimum(gap, square + square[last] - 2 * (points @ points[last]))
-        pick.append(int(gap.argmax()))
+    pick = farthest(torch.from_numpy(points), count).numpy()
     means = points[pick]
     for _ in range(steps):
         owner = NearestNeighbors(n_neighbors=1).fit(means).kneighbors(points)[1][:, 0]
@@ -280,35 +289,8 @@ def _relative_neighbors(
         return row, column, length
     shortest, second = _two_shortest(row, column, length, len(points))
     rung = length > _RUNG * np.minimum(second[row], second[column])
-    rung |= _across(points, row, column, length)
     kept = ~rung | (length == shortest[row]) | (length == shortest[column])
     return row[kept], column[kept], length[kept]
-
-
-def _across(
-    points: np.ndarray, row: np.ndarray, column: np.ndarray, length: np.ndarray
-) -> np.ndarray:
-    """Which edges between points (M, n) lead across from strands, each with two others at both its ends.
-
-    They are longer than these, and steep to the line between the two others' ends.
-    """
-    graph = csr_array((length, (row, column)), shape=(len(points),) * 2)
-    graph = graph.maximum(graph.T).tocsr()
-    degree = np.diff(graph.indptr)
-    found = np.zeros(len(row), dtype=bool)
-    for e in np.flatnonzero(np.minimum(degree[row], degree[column]) > 2):
-        step = (points[column[e]] - points[row[e]]) / length[e]
-        for node, other in ((row[e], column[e]), (column[e], row[e])):
-            part = slice(*graph.indptr[node : node + 2])
-            near, far = graph.indices[part], graph.data[part]
-            beside = near[near != other][far[near != other].argsort()[:2]]
-            along = points[beside[1]] - points[beside[0]]
-            steep = abs(along @ step) < _STEEP * np.linalg.norm(along)
-            if not steep or length[e] < _LONG * np.sort(far)[1]:
-                break
-        else:
-            found[e] = True
-    return found
 
 
 def _two_shortest(
