@@ -42,8 +42,8 @@ class Region(NamedTuple):
         """The closing of codes (N, d) by a ball, smoothed.
 
         Balls outside that touch no code cut away everything but the region, and smaller ones holes in
-        it; splines follow the signed distance from its border. Unlike the union of balls about the codes, or a level of their density,
-        it ends where the codes do.
+        it; splines follow the signed distance from its border. Unlike the union of balls about the codes,
+        or a level of their density, it ends where the codes do.
 
         References
         ----------
