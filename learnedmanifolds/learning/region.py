@@ -13,8 +13,9 @@ from learnedmanifolds.charts.splines import CubicSplines
 
 # Knots along each axis, by the dimension.
 _KNOTS = {1: 256, 2: 96, 3: 24}
-# The radius of closing, in units of the distance to the tenth neighbour that nearly all codes have.
-_RADIUS, _NEIGHBOR, _NEARLY_ALL = 2.6, 10, 0.99
+# The radius of closing, in units of the distance to the tenth neighbour that nearly all codes have, and
+# that of balls which, empty inside of the closing, are no chance.
+_RADIUS, _HOLE, _NEIGHBOR, _NEARLY_ALL = 2.6, 1.5, 10, 0.99
 _LARGEST = 0.5
 # The distance function is linear up to this and the radius, then even.
 _RAMP = 0.02
@@ -40,9 +41,9 @@ class Region(NamedTuple):
     def of(cls, codes: Tensor) -> Region:
         """The closing of codes (N, d) by a ball, smoothed.
 
-        Balls outside that touch no code cut away everything but the region; splines follow the signed
-        distance from its border. Unlike the union of balls about the codes, or a level of their density,
-        it ends where the codes do.
+        Balls outside that touch no code cut away everything but the region, and smaller ones holes in
+        it; splines follow the signed distance from its border. Unlike the union of balls about the codes,
+        or a level of their density, it ends where the codes do.
 
         References
         ----------
@@ -53,7 +54,9 @@ class Region(NamedTuple):
         count, d = t.shape
         tree = cKDTree(t)
         near = tree.query(t, min(_NEIGHBOR + 1, count))[0][:, -1]
-        radius = min(max(_RADIUS * float(np.quantile(near, _NEARLY_ALL)), 1e-6), _LARGEST)
+        usual = max(float(np.quantile(near, _NEARLY_ALL)), 1e-6)
+        radius = min(_RADIUS * usual, _LARGEST)
+        hole = min(_HOLE * usual, radius)
         ramp = radius + _RAMP
         low, high = t.min(0) - ramp, t.max(0) + ramp
         # Splines are even beyond the second knot from the border.
@@ -63,14 +66,18 @@ class Region(NamedTuple):
         # Only knots within the ramp are told from others.
         gap, owner = tree.query(at, distance_upper_bound=ramp)
         distance = np.minimum(-gap, -radius)
-        near = (gap > radius) & (gap < ramp)
-        own, off = t[owner[near]], at[near]
-        # Centres of balls that touch one code each and hold none.
-        balls = own + radius * (off - own) / gap[near, None]
         held = gap <= radius
-        distance[held] = (
-            cKDTree(balls).query(at[held], distance_upper_bound=radius + ramp)[0] - radius
-        )
+
+        def carve(size: float, empty: np.ndarray) -> None:
+            """Cut away balls that touch the code nearest to a knot each, and hold none."""
+            own = t[owner[empty]]
+            balls = own + size * (at[empty] - own) / gap[empty, None]
+            beyond = cKDTree(balls).query(at[held], distance_upper_bound=size + ramp)[0] - size
+            distance[held] = np.minimum(distance[held], beyond)
+
+        distance[held] = ramp
+        carve(radius, (gap > radius) & (gap < ramp))
+        carve(hole, held & (gap > hole) & (distance > 0))
         values = torch.from_numpy(distance / ramp).to(codes).clamp(-1, 1)
         first, apart = (torch.from_numpy(part).to(codes) for part in (low - step, step))
         region = cls(first, apart, values)

@@ -71,3 +71,31 @@ def test_turning_codes_turns_their_region():
 def test_codes_at_one_place_are_inside():
     region = Region.of(torch.zeros(20, 1, dtype=torch.float64))
     assert float(region.depth(torch.zeros(1, 1).double())) >= 0
+
+
+def test_holes_that_are_no_chance_stay_open():
+    for dim, count, hole in ((2, 800, 0.3), (3, 3000, 0.5)):
+        for seed in range(3):
+            codes = 0.9 * draw(2 * count, dim, seed=seed, low=-1, high=1)
+            # Balls with room for 70 codes, and more.
+            codes = codes[codes.norm(dim=1) > hole][:count]
+            region = Region.of(codes)
+            away = draw(500, dim, seed=seed + 20, low=-1, high=1)
+            away = away / away.norm(dim=1, keepdim=True)
+            # Knots in space are 0.1 apart.
+            assert float(region.depth(0.75 * hole * away).max()) < 0
+            assert float(region.depth(0.7 * away).min()) > 0
+
+
+def test_no_hole_is_by_chance_nor_where_density_steps():
+    for count in (400, 5000):
+        for seed in range(4):
+            codes = 0.9 * draw(count, 2, seed=seed, low=-1, high=1)
+            # A tenth of the codes are on the right.
+            left = draw(1, count, seed=seed + 50, low=0, high=1)[0] < 0.9
+            codes[:, 0] = torch.where(left, -1, 1) * codes[:, 0].abs()
+            spacing = 0.9 * (20 / count) ** 0.5
+            at = (0.9 - 3 * spacing) * draw(4000, 2, seed=seed + 100, low=-1, high=1)
+            assert float(Region.of(codes).depth(at).min()) >= 0
+        few = 0.9 * draw(50, 2, seed=count, low=-1, high=1)
+        assert float(Region.of(few).depth(0.4 * at).min()) >= 0
