@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from learnedmanifolds.learning.farthest import farthest
-from learnedmanifolds.learning.ridges import ridge
+from learnedmanifolds.learning.ridges import closed, ridge
 from learnedmanifolds.learning.scales import at_scales
 from learnedmanifolds.learning.shortest_path import greedy_curves, shortest_path
 
@@ -97,12 +97,12 @@ def make_nodes(x: np.ndarray, count: int, n_neighbors: int, seed: int, curve: bo
     if found is not _Seen.BENDS and len(points) > _PER_NODE * count:
         points = _means(x, count, seed)
         found = _seen(points, seed, True)
-    graph = _neighbor_graph(points, n_neighbors, curve, len(x))
+    graph = _neighbor_graph(points, n_neighbors, curve, x)
     noisy = found is _Seen.NOISE
     while noisy and len(points) >= 2 * _FEWEST:
         points = _means(x, len(points) // 2, seed, _MEANS)
         found = _seen(points, seed, True)
-        graph = _neighbor_graph(points, n_neighbors, curve, len(x))
+        graph = _neighbor_graph(points, n_neighbors, curve, x)
         noisy = found is _Seen.NOISE or (found is _Seen.CURVE and _branches(graph))
     component = connected_components(graph, directed=False)[1]
     exact = found is _Seen.BENDS and len(points) == len(x)
@@ -117,26 +117,28 @@ def _chained(points: np.ndarray, n_neighbors: int, found: _Seen) -> bool:
     """Whether points (M, n) of a curve form chains as they are."""
     if found is not _Seen.CURVE:
         return False
-    graph = _neighbor_graph(points, n_neighbors, True, len(points))
+    graph = _neighbor_graph(points, n_neighbors, True, points)
     return bool((np.diff(graph.indptr) <= 2).all())
 
 
-def _neighbor_graph(points: np.ndarray, n_neighbors: int, curve: bool, count: int) -> csr_array:
-    """Lengths (M, M) of the edges between points (M, n) and others nearby; means of so many if fewer."""
+def _neighbor_graph(points: np.ndarray, n_neighbors: int, curve: bool, x: np.ndarray) -> csr_array:
+    """Lengths (M, M) of the edges between points (M, n) and others nearby, which are means of (N, n)."""
     k = min(n_neighbors, len(points) - 1)
     distance, index = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
     usual = np.maximum(distance[:, -1], 1e-300)
     row, column, length = np.repeat(np.arange(len(points)), k), index.ravel(), distance.ravel()
     if curve:
-        row, column, length = _relative_neighbors(points, index, len(points) < count)
+        row, column, length = _relative_neighbors(points, index, len(points) < len(x))
     bridge = _BRIDGES if curve else _BRIDGE
     near = length <= bridge * np.minimum(usual[row], usual[column])
     graph = csr_array((length[near], (row[near], column[near])), shape=(len(points),) * 2)
     graph = graph.maximum(graph.T).tocsr()
     if not curve:
         return graph
+    if (np.diff(graph.indptr) <= 2).all() and graph.nnz:
+        return closed(graph, points, x, float(np.median(graph.data)))
     # Nodes that are means are spread more evenly than what they are of.
-    chance = _by_chance(graph, count) if len(points) < count else 0.0
+    chance = _by_chance(graph, len(x)) if len(points) < len(x) else 0.0
     return _cut_at_gaps(_ends_joined(points, graph, chance), chance)
 
 

@@ -33,6 +33,8 @@ _ENDS, _SCRAPS, _PIECE, _NEAR = 0.05, 0.05, 6, 4.0
 # Ends are joined where they are at most so many times as far apart as the longest edge of their chains,
 # and neither is far behind the other, or both are nearer than that many bandwidths.
 _CLOSES, _BACK, _TOGETHER, _BRIDGED, _BENT = 1.5, 0.7, 1.0, 8.0, 0.25
+# Fewer nodes are no chain.
+_SHORTEST = 3
 # Points on either side of a gap that tell how dense they are there, and by how much a gap by chance may
 # be longer than the mean one times the logarithm of their number: once in fifty data sets.
 _BESIDE, _UNLIKELY = 20, 4.0
@@ -83,8 +85,15 @@ def ridge(x: np.ndarray, count: int, seed: int) -> Ridge | None:
         width *= _WIDER**2 if found.broken > _TORN * len(found.points) else _WIDER
     if best is None:
         return None
-    graph = _joined(best.graph, best.points, x, best.width)
-    return Ridge(best.points, _cut_at_gaps(graph, best.points, x, best.width))
+    return Ridge(best.points, closed(best.graph, best.points, x, best.width))
+
+
+def closed(graph: csr_array, points: np.ndarray, x: np.ndarray, width: float) -> csr_array:
+    """Chains (M, M) of nodes (M, n), joined and cut as gaps between the points (N, n) along them tell.
+
+    Ends that are nearer than a width are of one curve.
+    """
+    return _cut_at_gaps(_joined(graph, points, x, width), points, x, width)
 
 
 class _Found(NamedTuple):
@@ -244,17 +253,10 @@ def _cut_at_gaps(graph: csr_array, points: np.ndarray, x: np.ndarray, width: flo
     A gap is longer than any is to expect by chance, where points are as dense as beside it.
     """
     edges, tree = graph.tolil(), cKDTree(x)
-    for order, closed, marks, along, gaps in _chained(graph, points, x):
-        if len(gaps) <= 2 * _BESIDE:
-            continue
-        padded = np.pad(gaps, _BESIDE, mode="wrap" if closed else "reflect")
-        sums = np.concatenate([[0.0], np.cumsum(padded)])
-        first = np.arange(len(gaps)) + _BESIDE
-        before, after = (
-            sums[first] - sums[first - _BESIDE],
-            sums[first + 1 + _BESIDE] - sums[first + 1],
-        )
-        usual = np.maximum(np.maximum(before, after) / _BESIDE, gaps.mean())
+    for order, is_closed, marks, along, gaps in _chained(graph, points, x):
+        usual = gaps.mean()
+        if len(gaps) > 2 * _BESIDE:
+            usual = np.maximum(usual, _beside(gaps, is_closed))
         wide = gaps > _by_chance(len(along), usual)
         # Or longer than all others by more than chance explains, where points are spread evenly.
         longest = np.sort(gaps)[::-1][: _GAPS + 1]
@@ -273,6 +275,15 @@ def _cut_at_gaps(graph: csr_array, points: np.ndarray, x: np.ndarray, width: flo
     cut = csr_array(edges.tocsr())
     cut.eliminate_zeros()
     return cut
+
+
+def _beside(gaps: np.ndarray, closed: bool) -> np.ndarray:
+    """The mean of some gaps (N,) before each, or after it where that is longer."""
+    padded = np.pad(gaps, _BESIDE, mode="wrap" if closed else "reflect")
+    sums = np.concatenate([[0.0], np.cumsum(padded)])
+    first = np.arange(len(gaps)) + _BESIDE
+    before, after = sums[first] - sums[first - _BESIDE], sums[first + 1 + _BESIDE] - sums[first + 1]
+    return np.maximum(before, after) / _BESIDE
 
 
 def _by_chance(count: int, usual: float | np.ndarray) -> float | np.ndarray:
@@ -298,6 +309,8 @@ def _chained(graph: csr_array, points: np.ndarray, x: np.ndarray) -> list[_Chain
     found = []
     for c in range(component.max() + 1):
         own = np.flatnonzero(component == c)
+        if len(own) < _SHORTEST:
+            continue
         ends = own[degree[own] < 2]
         closed = not len(ends)
         order = depth_first_order(graph, own[0] if closed else ends[0], directed=False)[0]
