@@ -12,7 +12,7 @@ from torch import Tensor
 from learnedmanifolds.charts.splines import CubicSplines
 
 # Knots along each axis, by the dimension.
-_KNOTS = {1: 256, 2: 96, 3: 24}
+_KNOTS = {1: 256, 2: 192, 3: 24}
 # The radius of closing, in units of the distance to the tenth neighbour that nearly all codes have, and
 # that of balls which, empty inside of the closing, are no chance.
 _RADIUS, _HOLE, _NEIGHBOR, _NEARLY_ALL = 2.6, 1.5, 10, 0.99
