@@ -16,8 +16,9 @@ from learnedmanifolds.learning.farthest import farthest
 
 # Points that the density is of, that tell it, and how many climb to its ridges for each node.
 _MOST, _SOME, _CLIMBING = 20_000, 200, 2
-# Neighbours that a step looks at, how far they are in units of the bandwidth, and how many are within it.
-_AROUND, _FAR, _WITHIN = 64, 2.5, 2
+# Neighbours that a step looks at, how far they are in units of the bandwidth, and how many are within it,
+# at first one in so many.
+_AROUND, _FAR, _WITHIN, _MANY = 64, 2.5, 2, 1000
 # Steps along the curve too, at first, for points far out have no direction; all steps; of powers.
 _FREE, _STEPS, _POWER_STEPS = 2, 6, 8
 # How much wider the next bandwidth is, twice so where that part of the nodes is at ends. It must be noise
@@ -67,7 +68,9 @@ def ridge(x: np.ndarray, count: int, seed: int) -> Ridge | None:
     if len(x) <= _AROUND:
         return None
     start = x[farthest(torch.from_numpy(x), _CLIMBING * count)]
-    near = NearestNeighbors(n_neighbors=_WITHIN).fit(x).kneighbors()[0][:, -1]
+    # Of very many points the nearest are far nearer than noise.
+    within = max(_WITHIN, len(x) // _MANY)
+    near = NearestNeighbors(n_neighbors=within).fit(x).kneighbors()[0][:, -1]
     least = max(float(np.median(near)), 1e-300)
     best, fewest = None, math.inf
     width, most = least, _WIDEST * math.sqrt(float(x.var(0).sum()))
