@@ -260,11 +260,15 @@ def _neighbours(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
 def _probe_boxes(manifold: ChartedManifold) -> tuple[Tensor, tuple[float, ...], Tensor]:
     """Condition numbers in the domains, and of each chart what is folded and what crosses itself."""
     generator = torch.Generator().manual_seed(0)
-    count = max(_FEWEST_PROBES, min(_PROBES, _PROBED // manifold.charts.n_ambient))
-    t = 2 * torch.rand(count, manifold.dim, generator=generator, dtype=torch.float64) - 1
+    many = _PROBED // manifold.charts.n_ambient
     if manifold.dim == 1:
         # More, and evenly, for curves cross at single points.
-        t = torch.linspace(-1, 1, _ON_CURVES * count, dtype=torch.float64).unsqueeze(1)
+        count = max(_PROBES, min(_ON_CURVES * _PROBES, many // _ON_CURVES))
+        t = torch.linspace(-1, 1, min(count, max(_FEWEST_PROBES, many)), dtype=torch.float64)
+        t = t.unsqueeze(1)
+    else:
+        count = max(_FEWEST_PROBES, min(_PROBES, many))
+        t = 2 * torch.rand(count, manifold.dim, generator=generator, dtype=torch.float64) - 1
     box = t.to(dtype=manifold.dtype, device=manifold.device)
     conditions, folded, crossed = [], [], []
     for k in range(manifold.n_charts):
