@@ -14,7 +14,7 @@ _NEIGHBORS, _SPARSER, _ROUNDS = (6, 20), 1.3, 10
 # noise. Where it is farther along the plane, how much less dense it is there.
 _PLANE, _OFF, _THINNER = 10, 5.0, 10.0
 # So many points times (d + 2) may be a part of their own, if they are this much nearer to each other.
-_PART, _NEARER = 2, 0.5
+_PART, _NEARER = 2, 0.9
 SHARE_APART = 0.05
 """Groups that are together a smaller share of the points may be left out."""
 # How far from the dimension a group's is at all scales, and how near its mean points of a blob come.
