@@ -34,7 +34,7 @@ _ENDS, _SCRAPS, _PIECE, _NEAR = 0.05, 0.05, 6, 4.0
 # Ends are joined where they are at most so many times as far apart as the longest edge of their chains,
 # and neither is far behind the other, or both are nearer than that many bandwidths.
 _CLOSES, _BACK, _TOGETHER, _BRIDGED, _BENT = 1.5, 0.7, 1.0, 8.0, 0.25
-# Fewer nodes are no chain.
+# Fewer nodes, or points, are no chain.
 _SHORTEST = 3
 # Points on either side of a gap that tell how dense they are there, and by how much a gap by chance may
 # be longer than the mean one times the logarithm of their number: once in fifty data sets.
@@ -267,8 +267,9 @@ def _cut_at_gaps(graph: csr_array, points: np.ndarray, x: np.ndarray, width: flo
         if len(outstanding) and longest[outstanding[-1] + 1] < _OUTSTANDING * gaps.mean():
             wide |= gaps >= longest[outstanding[-1]]
         found = np.flatnonzero(wide)
-        # Beyond the last mark of a closed chain is the edge to its first node.
-        edge = np.searchsorted(marks, along[found] + gaps[found] / 2, side="right") - 1
+        middle = along[found] + gaps[found] / 2
+        middle = middle % marks[-1] if is_closed else middle
+        edge = np.searchsorted(marks, middle, side="right") - 1
         for a, b, gap in zip(
             order[edge % len(order)], order[(edge + 1) % len(order)], gaps[found], strict=True
         ):
@@ -312,7 +313,7 @@ def _chained(graph: csr_array, points: np.ndarray, x: np.ndarray) -> list[_Chain
     found = []
     for c in range(component.max() + 1):
         own = np.flatnonzero(component == c)
-        if len(own) < _SHORTEST:
+        if min(len(own), int((owner == c).sum())) < _SHORTEST:
             continue
         ends = own[degree[own] < 2]
         closed = not len(ends)

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from learnedmanifolds.learning.nodes import make_nodes
-from learnedmanifolds.learning.ridges import ridge
+from learnedmanifolds.learning.ridges import closed, ridge
 
 NOISE = 0.01
 
@@ -102,3 +103,22 @@ def test_chains_move_with_the_points():
         np.abs(radius - 1).max() < 2 * NOISE
         and np.abs(np.linalg.norm(one.points, axis=1) - 1).max() < 2 * NOISE
     )
+
+
+def test_a_gap_is_cut_wherever_the_numbering_of_a_ring_begins():
+    """Two nodes of it lie in the gap, near one end: the edge across its middle is cut, no other."""
+    angle = np.linspace(0, 2 * math.pi - 0.3, 400)
+    x = np.stack([np.cos(angle), np.sin(angle)], 1)
+    inside = angle[-1] + 0.3 * np.array([0.2, 0.3])
+    inside = np.stack([np.cos(inside), np.sin(inside)], 1)
+    nodes = np.concatenate([x[::10], x[-1:], inside])
+    count = len(nodes)
+    for first in range(count):
+        own = np.roll(nodes, first, 0)
+        row, column = np.arange(count), (np.arange(count) + 1) % count
+        length = np.linalg.norm(own[row] - own[column], axis=1)
+        graph = csr_array((length, (row, column)), shape=(count, count))
+        found = closed(graph.maximum(graph.T).tocsr(), own, x, 0.1)
+        kept = np.linalg.norm(own[found.tocoo().row] - own[found.tocoo().col], axis=1)
+        assert [c for _, c in pieces(found)] == [0]
+        assert kept.max() < 0.2 and found.nnz == 2 * (count - 1)
