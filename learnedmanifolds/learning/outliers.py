@@ -19,6 +19,8 @@ SHARE_APART = 0.05
 """Groups that are together a smaller share of the points may be left out."""
 # How far from the dimension a group's is at all scales, and how near its mean points of a blob come.
 _ANOTHER, _HOLLOW = 0.5, 0.35
+# Points of a group that its dimension is of.
+_LOOKED_AT = 1000
 
 
 def outlying(x: np.ndarray, dim: int, noise: float) -> np.ndarray:
@@ -58,31 +60,45 @@ def groups_apart(x: np.ndarray, group: np.ndarray, dim: int) -> np.ndarray:
 
     In blobs and lines, say, farther from all others than their own size; not in closed curves and
     surfaces, which look like blobs where points are few, but are hollow. None where they are no small
-    share.
+    share, and no blobs where most other points are in groups that look like more than d dimensions too.
     """
     found = np.zeros(len(x), dtype=bool)
     count = np.bincount(group)
-    for g in np.flatnonzero((count > NEIGHBOURS[0]) & (count < SHARE_APART * len(x))):
+    told = np.flatnonzero(count > NEIGHBOURS[0])
+    for g in told[count[told] < SHARE_APART * len(x)]:
         own = group == g
-        found[own] = _is_apart(x[own], x[~own], dim)
+        if not _is_far(x[own], x[~own]):
+            continue
+        dims = _dimensions(x[own])
+        if max(dims) < dim - _ANOTHER:
+            found[own] = True
+        elif min(dims) > dim + _ANOTHER and not _is_hollow(x[own], dim):
+            rest = told[told != g]
+            more = [min(_dimensions(x[group == h])) > dim + _ANOTHER for h in rest]
+            found[own] = count[rest][more].sum() <= count[rest].sum() / 2
     return found if found.mean() < SHARE_APART else np.zeros_like(found)
 
 
-def _is_apart(own: np.ndarray, others: np.ndarray, dim: int) -> bool:
-    """Whether some points (N, q) are farther from others than they are wide, and not of dimension d."""
-    away = own - own.mean(0)
+def _is_far(own: np.ndarray, others: np.ndarray) -> bool:
+    """Whether some points (N, q) are farther from others than they are wide."""
     gap = NearestNeighbors(n_neighbors=1).fit(others).kneighbors(own)[0].min()
-    if gap < np.sqrt(np.square(away).sum(1).mean()):
-        return False
-    rng = np.random.default_rng(0)
-    dims = [scale.dim for scale in at_scales(own[rng.permutation(len(own))], rng)]
-    # The finest scale of so few points tells little alone.
-    dims[0] = float(np.mean(dims[:2]))
-    if max(dims) < dim - _ANOTHER:
-        return True
+    return bool(gap >= np.sqrt(np.square(own - own.mean(0)).sum(1).mean()))
+
+
+def _is_hollow(x: np.ndarray, dim: int) -> bool:
+    """Whether none of points (N, q) is near their mean, in the d + 1 directions of most variance."""
+    away = x - x.mean(0)
     axes = np.linalg.svd(away, full_matrices=False)[2][: dim + 1]
     radius = np.linalg.norm(away @ axes.T, axis=1)
-    return bool(min(dims) > dim + _ANOTHER and radius.min() < _HOLLOW * radius.max())
+    return bool(radius.min() >= _HOLLOW * radius.max())
+
+
+def _dimensions(x: np.ndarray) -> list[float]:
+    """Dimensions at the scales of points (N, q), of some of them where they are many."""
+    rng = np.random.default_rng(0)
+    dims = [scale.dim for scale in at_scales(x[rng.permutation(len(x))[:_LOOKED_AT]], rng)]
+    # The finest scale of so few points tells little alone.
+    return [float(np.mean(dims[:2])), *dims[1:]]
 
 
 def _factors(x: np.ndarray) -> np.ndarray:

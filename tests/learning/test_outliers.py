@@ -117,3 +117,21 @@ def test_groups_that_are_near_or_a_large_share_are_not_apart():
     assert not groups_apart(np.r_[x[:700], x[1000:]], np.r_[group[:700], group[1000:]], 2).any()
     x[group == 1] -= 4.9
     assert not groups_apart(x, group, 2).any()
+
+
+def test_groups_like_the_others_are_no_blobs():
+    # Of curves that bend in many directions few points look like more than one dimension.
+    def bent(count, seed):
+        rng = np.random.default_rng(seed)
+        a, b = rng.standard_normal((2, 6, 20))
+        phase = np.outer(np.linspace(0, 2 * np.pi, count, endpoint=False), np.arange(1, 7))
+        return np.cos(phase) @ a + np.sin(phase) @ b
+
+    counts = [40] + [60] * 15
+    curves = [bent(count, seed) for seed, count in enumerate(counts)]
+    x, group = groups(np.random.default_rng(0), *curves)
+    assert not groups_apart(x, group, 1).any()
+    # The same one beside a circle is a blob.
+    circle = 10 * np.pad(ball(np.random.default_rng(0), 900, 1), ((0, 0), (0, 18)))
+    x, group = groups(np.random.default_rng(0), curves[0], circle)
+    assert (groups_apart(x, group, 1) == (group == 0)).all()
