@@ -15,6 +15,9 @@ from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Loca
 # roundings to the power 3/4.
 _PANELS, _MOST_PANELS, _NODES, _AGREE = 64, 4096, 10, 8.0
 _NEWTON = 12
+# Charts that miss a point by less than this part of the tolerance, of four times the noise at least, are
+# on the same strand of the curve.
+_SAME = 0.25
 
 
 class ArcLength:
@@ -38,6 +41,11 @@ class ArcLength:
             change = (self._sums[:, ::2] - before).abs().amax(1)
             if bool((change <= rounding * before[:, -1]).all()):
                 break
+
+    @property
+    def whole(self) -> float:
+        """Length of all charts together."""
+        return float(self._sums[:, -1].sum())
 
     @torch.no_grad()
     def _table(self, count: int) -> Tensor:
@@ -104,6 +112,52 @@ def arc_length(manifold: ChartedManifold) -> ArcLength:
     return _ARCS[manifold]
 
 
+class _Walker:
+    """Where walks (N,) along a curve are: charts, coordinates, arc lengths there, and which way they go.
+
+    Charts that hand a walk to and fro ``max_hops`` times end it; they do where it moves by less than
+    ``gap`` between hops, which is also the gap in depth between charts that is stepped over.
+    """
+
+    def __init__(
+        self, manifold: ChartedManifold, start: Located, side: Tensor, gap: float, max_hops: int
+    ) -> None:
+        self.manifold, self.gap, self.max_hops = manifold, gap, max_hops
+        self.arcs, self.domain = arc_length(manifold), manifold.charts.domain
+        self.chart, self.place = start.chart.clone(), start.coords.detach().clone()
+        self.at = self.arcs.up_to(start.chart, start.coords.squeeze(-1))
+        self.side = side.clone()
+        self._entry = torch.full_like(self.place, torch.inf)
+        self._hops = torch.zeros_like(start.chart)
+
+    def border(self, active: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the charts of some walks end ahead of them, (A, 1), and the lengths up to there."""
+        k, z = self.chart[active], self.place[active]
+        ahead = 2 * self.side[active].unsqueeze(-1)
+        border = self.domain.confine(z + self.domain.exit(z, ahead, k).unsqueeze(-1) * ahead, k)
+        return border, (self.arcs.up_to(k, border.squeeze(-1)) - self.at[active]) * self.side[
+            active
+        ]
+
+    def cross(self, active: Tensor, border: Tensor) -> Tensor:
+        """Go to the borders and on into other charts; which walks do so, (A,): others are at an end."""
+        k = self.chart[active]
+        stuck = (border - self._entry[active]).abs().squeeze(-1) <= self.gap
+        self._hops[active] = torch.where(stuck, self._hops[active] + 1, 0)
+        self._entry[active] = self.place[active] = border
+        here = LocalGeometry(self.manifold, border, k, first_order=True)
+        entered, other = self.manifold.enter(here.point, k, -self.gap)
+        entered &= self._hops[active] < self.max_hops
+        active, new = active[entered], other.chart[entered]
+        coords = self.domain.confine(other.coords[entered], new)
+        there = LocalGeometry(self.manifold, coords, new, first_order=True)
+        along = (here.jacobian[entered] * there.jacobian).sum((1, 2))
+        self.chart[active], self.place[active], self._entry[active] = new, coords, coords
+        self.at = self.at.index_copy(0, active, self.arcs.up_to(new, coords.squeeze(-1)))
+        self.side[active] = self.side[active] * torch.where(along < 0, -1.0, 1.0).to(self.side)
+        return entered
+
+
 class Walk(NamedTuple):
     """Where walks along a curve end.
 
@@ -135,52 +189,128 @@ def walk(
     RuntimeError
         If a walk leads through more than ``most`` charts.
     """
-    arcs, domain = arc_length(manifold), manifold.charts.domain
-    chart, first = start.chart.clone(), start.coords.squeeze(-1)
-    speed, at = arcs.speed(chart, first), arcs.up_to(chart, first)
-    side = torch.where(velocity.detach() < 0, -1.0, 1.0).to(at)
-    turn, ended = torch.ones_like(at), torch.zeros_like(chart, dtype=torch.bool)
-    place = start.coords.detach().clone()
+    first = start.coords.squeeze(-1)
+    side = torch.where(velocity.detach() < 0, -1.0, 1.0).to(first)
+    walker = _Walker(manifold, start, side, gap, max_hops)
+    speed, ended = walker.arcs.speed(start.chart, first), torch.zeros_like(side, dtype=torch.bool)
     whole = left = velocity * speed * side
-    entry, hops = torch.full_like(place, torch.inf), torch.zeros_like(chart)
     active = (whole.detach() > 0).nonzero().squeeze(-1)
     for _ in range(most):
-        k, z = chart[active], place[active]
-        ahead = 2 * side[active].unsqueeze(-1)
-        border = domain.confine(z + domain.exit(z, ahead, k).unsqueeze(-1) * ahead, k)
-        room = (arcs.up_to(k, border.squeeze(-1)) - at[active]) * side[active]
+        border, room = walker.border(active)
         leaves = room.detach() < left[active].detach()
-        active, k, border, room = active[leaves], k[leaves], border[leaves], room[leaves]
+        active, border, room = active[leaves], border[leaves], room[leaves]
         if not len(active):
             break
         left = left.index_add(0, active, -room)
-        stuck = (border - entry[active]).abs().squeeze(-1) <= gap
-        hops[active] = torch.where(stuck, hops[active] + 1, 0)
-        entry[active] = place[active] = border
-        here = LocalGeometry(manifold, border, k, first_order=True)
-        entered, other = manifold.enter(here.point, k, -gap)
-        entered &= hops[active] < max_hops
+        entered = walker.cross(active, border)
         ended[active[~entered]] = True
-        active, new = active[entered], other.chart[entered]
-        coords = domain.confine(other.coords[entered], new)
-        there = LocalGeometry(manifold, coords, new, first_order=True)
-        along = (here.jacobian[entered] * there.jacobian).sum((1, 2))
-        chart[active], place[active], entry[active] = new, coords, coords
-        at = at.index_copy(0, active, arcs.up_to(new, coords.squeeze(-1)))
-        back = torch.where(along < 0, -1.0, 1.0).to(turn)
-        turn[active], side[active] = turn[active] * back, side[active] * back
+        active = active[entered]
     else:
         gone = 1 - float(left[active[0]] / whole[active[0]])
         raise RuntimeError(
-            f"{len(active)} of {len(chart)} geodesics are too long: after {most} charts the first of "
+            f"{len(active)} of {len(side)} geodesics are too long: after {most} charts the first of "
             f"them has gone {gone:.3g} of its way."
         )
-    inside = torch.where(ended, 0.0, left)
-    coords = arcs.coordinate(chart, at + side * inside)
+    chart, inside = walker.chart, torch.where(ended, 0.0, left)
+    coords = walker.arcs.coordinate(chart, walker.at + walker.side * inside)
     # Without rounding, and with the derivative by the velocity, where that is zero.
     coords = torch.where(whole.detach() > 0, coords, first + velocity).unsqueeze(-1)
-    coords = domain.confine(torch.where(ended.unsqueeze(-1), place, coords), chart)
-    scale = turn * speed / arcs.speed(chart, coords.squeeze(-1))
-    tiny = torch.finfo(at.dtype).tiny
-    time = torch.where(ended, 1 - left / whole.clamp(min=tiny), torch.ones_like(at))
+    coords = walker.domain.confine(torch.where(ended.unsqueeze(-1), walker.place, coords), chart)
+    scale = side * walker.side * speed / walker.arcs.speed(chart, coords.squeeze(-1))
+    tiny = torch.finfo(left.dtype).tiny
+    time = torch.where(ended, 1 - left / whole.clamp(min=tiny), torch.ones_like(left))
     return Walk(chart, coords, scale, time)
+
+
+@torch.no_grad()
+def way(
+    manifold: ChartedManifold, start: Located, end: Located, gap: float, max_hops: int
+) -> tuple[Tensor, Tensor]:
+    """The shorter of the two ways along a curve between points.
+
+    Returns velocities (N,) in coordinates for unit time, as `walk` takes them, and lengths (N,),
+    infinite where neither way leads to the end. Of charts that hold the end only those are believed
+    that are much nearer to it than the tolerance, for another strand of the curve may be within that.
+    """
+    target = manifold.decode(end.coords, end.chart).flatten(1)
+    rows = torch.arange(len(target), device=target.device)
+    # Each chart by itself: asked together, charts whose anchors are far do not look.
+    charts = range(manifold.n_charts)
+    coords = torch.stack([manifold.charts.encode(target, k) for k in charts])
+    reached = [manifold.decode(z, k).flatten(1) for k, z in zip(charts, coords, strict=True)]
+    error = (torch.stack(reached) - target).norm(dim=-1)
+    held = (manifold.charts.domain.depth(coords) >= 0) & (error <= _SAME * manifold.tolerance)
+    coords[end.chart, rows], held[end.chart, rows] = end.coords, True
+    arcs = arc_length(manifold)
+    chart = torch.arange(len(coords), device=target.device).repeat_interleave(len(rows))
+    mark = arcs.up_to(chart, coords.flatten()).view_as(error)
+    _see_across(manifold, end, target, mark, held, gap, max_hops)
+    lengths = torch.stack(
+        [_length(manifold, start, side, mark, held, gap, max_hops) for side in (1.0, -1.0)]
+    )
+    length, best = lengths.min(0)
+    speed = arcs.speed(start.chart, start.coords.squeeze(-1))
+    return torch.where(best == 0, 1.0, -1.0) * length / speed, length
+
+
+def _see_across(
+    manifold: ChartedManifold,
+    end: Located,
+    target: Tensor,
+    mark: Tensor,
+    held: Tensor,
+    gap: float,
+    max_hops: int,
+) -> None:
+    """Add the arc lengths at which charts hold ends by where their borders are in the charts of these.
+
+    Left inverses find points near the end of a chart on another strand, if that is near.
+    """
+    every = torch.arange(len(mark), device=mark.device)
+    inner = manifold.charts.domain.confine(target.new_zeros(len(mark), 1), every)
+    for side in (1.0, -1.0):
+        ahead = torch.full_like(inner[:, 0], side)
+        walker = _Walker(manifold, Located(every, inner), ahead, gap, max_hops)
+        border, room = walker.border(every)
+        last = walker.at + side * room
+        for k in every[walker.cross(every, border)].tolist():
+            rows = ((end.chart == walker.chart[k]) & ~held[k]).nonzero().squeeze(-1)
+            back = (walker.at[k] - mark[walker.chart[k], rows]) * walker.side[k]
+            rows, place = rows[back >= 0], (last[k] - side * back)[back >= 0]
+            chart = torch.full_like(rows, k)
+            z = walker.arcs.coordinate(chart, place).unsqueeze(-1)
+            error = (manifold.decode(z, chart).flatten(1) - target[rows]).norm(dim=-1)
+            inside = manifold.charts.domain.depth(z, chart) >= 0
+            same = inside & (error <= _SAME * manifold.tolerance)
+            held[k, rows[same]], mark[k, rows[same]] = True, place[same]
+
+
+def _length(
+    manifold: ChartedManifold,
+    start: Located,
+    side: float,
+    mark: Tensor,
+    held: Tensor,
+    gap: float,
+    max_hops: int,
+) -> Tensor:
+    """Lengths (N,) of walks in one direction up to arc lengths ``mark`` (K, N) of charts that count."""
+    length = torch.full_like(mark[0], torch.inf)
+    walker = _Walker(manifold, start, torch.full_like(length, side), gap, max_hops)
+    gone = torch.zeros_like(length)
+    slack = walker.arcs.whole * torch.finfo(length.dtype).eps ** 0.75
+    active = torch.arange(len(length), device=length.device)
+    # Once round at most.
+    while len(active):
+        border, room = walker.border(active)
+        k = walker.chart[active]
+        rest = (mark[k, active] - walker.at[active]) * walker.side[active]
+        # Where charts disagree an end may be as much before the place where its chart is entered.
+        found = held[k, active] & (rest >= -slack) & (rest <= room + slack)
+        length[active[found]] = (gone[active] + rest).clamp(min=0)[found]
+        active, border, room = active[~found], border[~found], room[~found]
+        gone[active] += room
+        active = active[walker.cross(active, border)]
+        active = active[gone[active] <= walker.arcs.whole]
+        slack = manifold.tolerance
+    return length

@@ -28,13 +28,13 @@ _ORDER = 8
 
 _ON_BORDER = 1e-9
 _BISECTIONS = 36
-_MAX_HOPS = 3
+MAX_HOPS = 3
 
 # Boxes are trimmed until they hardly overlap, and may leave holes of this size in depth.
-_GAP = 0.05
+GAP = 0.05
 _FIRST_STEP = 0.1
 # Some thousand times the radius of curvature; rounding errors have grown with every hill on the way.
-_MAX_STEPS = 20_000
+MAX_STEPS = 20_000
 
 
 class BoundaryError(ValueError):
@@ -142,7 +142,7 @@ def flow(
     # A copy, as everywhere below: states are written to, and derivatives need what they were.
     slope = system.slope(chart, state.clone(), weights)
     domain = manifold.charts.domain
-    for _ in range(_MAX_STEPS):
+    for _ in range(MAX_STEPS):
         # A geodesic on the border that leaves changes chart, or ends.
         z, velocity = state[active, :d], slope[active, :d]
         walls = domain.walls(z, chart[active], _ON_BORDER)
@@ -150,9 +150,9 @@ def flow(
         if bool(leaving.any()):
             index = active[leaving]
             # Charts that end together hand a geodesic to and fro, and that is a boundary too.
-            stuck = (state[index, :d] - entry[index]).abs().amax(-1) <= _GAP
+            stuck = (state[index, :d] - entry[index]).abs().amax(-1) <= GAP
             hops[index] = torch.where(stuck, hops[index] + 1, 0)
-            entered = system.cross(chart, state, index, hops[index] < _MAX_HOPS)
+            entered = system.cross(chart, state, index, hops[index] < MAX_HOPS)
             entry[index] = state[index, :d].detach()
             again = index[entered]
             if len(again):
@@ -197,7 +197,7 @@ def flow(
             raise RuntimeError(f"the step of a geodesic fell to {float(step[active].min()):.1e}")
     else:
         raise RuntimeError(
-            f"{len(active)} of {n} geodesics are too long: after {_MAX_STEPS} steps the first of "
+            f"{len(active)} of {n} geodesics are too long: after {MAX_STEPS} steps the first of "
             f"them has gone {float(time[active[0]]):.3g} of its way."
         )
     coords, carried = state[:, :d], state[:, d : d + m * d].unflatten(-1, (m, d))
@@ -220,7 +220,7 @@ def _curve_flow(
     """See `flow`; a curve has no curvature of its own, so that Jacobi fields are linear in time."""
     m = carried.shape[1]
     velocity = (weights.unsqueeze(-1) * carried).sum((1, 2))
-    end = walk(manifold, start, velocity, _GAP, _MAX_HOPS, _MAX_STEPS)
+    end = walk(manifold, start, velocity, GAP, MAX_HOPS, MAX_STEPS)
     none = carried.new_zeros(len(carried), 0, 0)
     one = torch.ones_like(carried[..., :1]).expand(-1, m, m)
     field, moved = (one if jacobi else none), (one if jacobi and moving else none)
@@ -389,12 +389,12 @@ class _System:
     def cross(self, chart: Tensor, state: Tensor, index: Tensor, may: Tensor) -> Tensor:
         """Move the given rows that may to the chart that holds them most deeply; whether there is one.
 
-        A gap of at most `_GAP` between two charts is stepped over.
+        A gap of at most `GAP` between two charts is stepped over.
         """
         d, m = self.d, self.m
         at, k = state[index, :d], chart[index]
         here = LocalGeometry(self.manifold, at, k, first_order=True)
-        entered, (new_chart, new_coords) = self.manifold.enter(here.point, k, -_GAP)
+        entered, (new_chart, new_coords) = self.manifold.enter(here.point, k, -GAP)
         entered = entered & may
         new_coords = self.domain.confine(new_coords, new_chart)
         if bool(entered.any()):

@@ -7,9 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from learnedmanifolds.geometry.curve import walk, way
+from learnedmanifolds.geometry.geodesic import GAP, MAX_HOPS, MAX_STEPS
 from learnedmanifolds.geometry.graph import SampleGraph
 from learnedmanifolds.geometry.hinge import bend
-from learnedmanifolds.geometry.local import ChartedManifold, Located
+from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
 from learnedmanifolds.geometry.paths import (
     chain_along,
     chain_points,
@@ -66,7 +68,8 @@ def logarithm(
     """Shortest geodesics from each start to its end, by Newton's method on the initial velocity.
 
     Newton's matrix is that of the Jacobi fields. It starts from chains of least energy: straight in a
-    chart that holds both points, and along ``n_ways`` ways of the graph. The shortest geodesic wins.
+    chart that holds both points, and along ``n_ways`` ways of the graph. The shortest geodesic wins. On
+    a curve it is the shorter one of two ways.
 
     References
     ----------
@@ -107,6 +110,8 @@ def _logarithm(
     n_ways: int,
     tolerance: float | None,
 ) -> Logarithm:
+    if manifold.dim == 1:
+        return _along_curve(manifold, graph, start, end)
     x, y = (manifold.decode(p.coords, p.chart).flatten(1) for p in (start, end))
     vector = torch.full_like(y, torch.nan)
     distance = miss = torch.full_like(y[:, 0], torch.inf)
@@ -147,8 +152,7 @@ def _logarithm(
     jumps = shots.bound.isfinite() & (shots.length <= _ELSEWHERE * length)
     left &= ~(jumps & (least[pair] <= (1 + ARRIVED) * shots.length))
     again = left.nonzero().squeeze(-1)
-    # No points of a curve are conjugate.
-    if len(again) and manifold.dim > 1:
+    if len(again):
         half = points.shape[1] // 2
         middle = points[again, half], points[again, half + 1]
         rows, hinged = bend(
@@ -173,6 +177,24 @@ def _logarithm(
         distance.index_copy(0, pair[best], shots.length[best]),
         miss.index_copy(0, pair[best], shots.gap[best]),
     )
+
+
+def _along_curve(
+    manifold: ChartedManifold, graph: SampleGraph, start: Located, end: Located
+) -> Logarithm:
+    """The shorter of the two ways along a curve: its length is an integral, and nothing is searched."""
+    velocity, distance = way(manifold, start, end, GAP, MAX_HOPS)
+    found = distance.isfinite()
+    place = walk(manifold, start, torch.where(found, velocity, 0.0), GAP, MAX_HOPS, MAX_STEPS)
+    reached, target = (manifold.decode(p.coords, p.chart).flatten(1) for p in (place, end))
+    miss = (reached - target).norm(dim=-1)
+    found &= miss <= ARRIVED * distance + manifold.tolerance
+    local = LocalGeometry(manifold, start.coords, start.chart, first_order=True)
+    vector = local.vector(velocity.unsqueeze(-1)).masked_fill(~found.unsqueeze(-1), torch.nan)
+    miss = torch.where(found, miss, torch.inf)
+    if not bool(found.all()):
+        distance = torch.where(found, distance, graph.distance(start, end))
+    return Logarithm(vector, distance, miss)
 
 
 def _chains(

@@ -45,6 +45,7 @@ class InducedMetric:
 
     def local(self, point: Located) -> LocalGeometry:
         """First- and second-order geometry at points."""
+        _require_located(point, "point")
         return LocalGeometry(self.manifold, point.coords, point.chart)
 
     def curvature(self, point: Located) -> Curvature:
@@ -119,9 +120,13 @@ class InducedMetric:
 
         Raises
         ------
+        TypeError
+            If points are not `Located`.
         ValueError
             If there are not as many ends as points.
         """
+        _require_located(point, "point")
+        _require_located(end, "end")
         if len(point.chart) != len(end.chart):
             raise ValueError(
                 f"end must hold as many points as point, {len(point.chart)}, got {len(end.chart)}."
@@ -160,6 +165,8 @@ class InducedMetric:
 
     def ordered(self, point: Located, end: Located) -> tuple[Tensor, Located, Located]:
         """Pairs in an order that depends on them alone, and which were turned round, (N, 1)."""
+        _require_located(point, "point")
+        _require_located(end, "end")
         point, end = (Located(p.chart, p.coords.detach()) for p in (point, end))
         if len(point.chart) != len(end.chart):
             raise ValueError(
@@ -202,6 +209,7 @@ class InducedMetric:
 
     def _at(self, point: Located, vector: Tensor, name: str) -> LocalGeometry:
         """Geometry at points, and a check of the vectors there."""
+        _require_located(point, "point")
         local = LocalGeometry(self.manifold, point.coords, point.chart, first_order=True)
         as_tensor(vector, name, shape=tuple(local.point.shape))
         return local
@@ -217,3 +225,11 @@ class InducedMetric:
             for chart, coords, w, c in parts
         ]
         return Flow(*(torch.cat(columns) for columns in zip(*flows, strict=True)))
+
+
+def _require_located(point: object, name: str) -> None:
+    if not isinstance(point, Located):
+        raise TypeError(
+            f"{name} must be Located, chart and coordinates as atlas.locate gives them, "
+            f"got {type(point).__name__}."
+        )

@@ -11,7 +11,7 @@ from torch import Tensor
 from learnedmanifolds.geometry.graph import SampleGraph
 from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
 
-_SEGMENTS, _SEGMENTS_OF_CURVES = 16, 64
+_SEGMENTS = 16
 
 _ITERATIONS = 12
 _LARGEST_STEP = 0.3
@@ -26,15 +26,9 @@ _LEAP = 0.15
 _LAST_STEP = 1e-2
 
 
-def segments(dim: int) -> int:
-    """Chords of a chain: more on curves, which have no way around their narrow bends."""
-    return _SEGMENTS_OF_CURVES if dim == 1 else _SEGMENTS
-
-
 def straight_chain(start: Located, end: Located) -> Located:
     """Chains (N, M + 1) that are straight in the coordinates of one chart."""
-    count = segments(start.coords.shape[-1]) + 1
-    t = torch.linspace(0, 1, count, dtype=start.coords.dtype, device=start.coords.device)
+    t = torch.linspace(0, 1, _SEGMENTS + 1, dtype=start.coords.dtype, device=start.coords.device)
     coords = torch.lerp(start.coords.unsqueeze(1), end.coords.unsqueeze(1), t.view(1, -1, 1))
     return Located(start.chart.unsqueeze(1).expand(-1, len(t)), coords)
 
@@ -61,7 +55,7 @@ def chain_along(
         ],
         device=points.device,
     )
-    spaced = torch.linspace(0, 1, segments(manifold.dim) + 1, dtype=points.dtype)
+    spaced = torch.linspace(0, 1, _SEGMENTS + 1, dtype=points.dtype)
     t = spaced.to(points.device).unsqueeze(-1)
     picks = []
     for part in index.split(max(1, _CHUNK // (index.shape[1] * max(points.shape[1], len(t))))):

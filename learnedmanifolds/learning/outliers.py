@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
@@ -64,17 +66,18 @@ def groups_apart(x: np.ndarray, group: np.ndarray, dim: int) -> np.ndarray:
     """
     found = np.zeros(len(x), dtype=bool)
     count = np.bincount(group)
+    dimensions = cache(lambda g: _dimensions(x[group == g]))
     told = np.flatnonzero(count > NEIGHBOURS[0])
     for g in told[count[told] < SHARE_APART * len(x)]:
         own = group == g
         if not _is_far(x[own], x[~own]):
             continue
-        dims = _dimensions(x[own])
+        dims = dimensions(g)
         if max(dims) < dim - _ANOTHER:
             found[own] = True
         elif min(dims) > dim + _ANOTHER and not _is_hollow(x[own], dim):
             rest = told[told != g]
-            more = [min(_dimensions(x[group == h])) > dim + _ANOTHER for h in rest]
+            more = [min(dimensions(h)) > dim + _ANOTHER for h in rest]
             found[own] = count[rest][more].sum() <= count[rest].sum() / 2
     return found if found.mean() < SHARE_APART else np.zeros_like(found)
 

@@ -89,3 +89,15 @@ def test_distances_on_a_curve_that_crosses_itself_take_few_decodes():
     chord = (atlas.decode(*reversed(start)) - atlas.decode(*reversed(end))).norm(dim=1)
     assert bool((found.isfinite() & (found >= chord * (1 - 1e-9))).all())
     assert torch.equal(metric.dist(end, start), found)
+
+
+def test_points_that_are_not_located_are_refused():
+    atlas, metric = ellipse()
+    x = torch.tensor([[3.0, 0]], dtype=torch.float64)
+    for wrong in ((x, atlas.locate(x)), (atlas.locate(x), x)):
+        for call in (metric.dist, metric.log, metric.logarithm):
+            with pytest.raises(TypeError, match="must be Located, .* got Tensor"):
+                call(*wrong)
+    for one in (metric.local, metric.curvature, lambda point: metric.exp(point, x)):
+        with pytest.raises(TypeError, match="point must be Located"):
+            one(x)

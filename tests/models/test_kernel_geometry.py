@@ -186,3 +186,27 @@ def test_points_and_distances_hardly_change_where_a_chart_takes_over(name):
     same = first.isfinite()
     assert torch.equal(same, second.isfinite())
     assert torch.allclose(first[same], second[same], rtol=0, atol=NOISE)
+
+
+@pytest.mark.parametrize(("pace", "count"), [(5, 1000), (7, 2000)])
+def test_distances_keep_to_their_strand_where_another_is_near(pace, count):
+    # A Lissajous curve that turns through more than 50 rad; strands are 12 and 21 noise widths apart.
+    def curve(t):
+        return np.c_[np.cos(3 * t + 0.7), np.cos(2 * t + 0.2), np.cos(pace * t)]
+
+    rng = np.random.default_rng(0)
+    x = curve(rng.uniform(0, 2 * np.pi, count)) + NOISE * rng.standard_normal((count, 3))
+    atlas = lm.KernelAtlas(dim=1, random_state=0).fit(x).atlas_
+    even = curve(np.linspace(0, 2 * np.pi, 20_001))
+    arc = np.r_[0, np.linalg.norm(np.diff(even, axis=0), axis=1).cumsum()]
+    first, second = rng.integers(20_001, size=(2, 200))
+    wanted = np.abs(arc[first] - arc[second])
+    wanted = np.minimum(wanted, arc[-1] - wanted)
+    a, b = (atlas.nearest(even[i]) for i in (first, second))
+    metric = InducedMetric(atlas)
+    found = metric.logarithm(a, b)
+    np.testing.assert_allclose(found.distance, wanted, rtol=0.01, atol=5 * NOISE)
+    np.testing.assert_allclose(found.vector.norm(dim=1), found.distance, rtol=1e-9)
+    end = metric.exp(a, found.vector)
+    np.testing.assert_allclose(atlas.decode(end.coords, end.chart), even[second], atol=5 * NOISE)
+    np.testing.assert_allclose(metric.dist(b, a), metric.dist(a, b), rtol=1e-9)
