@@ -20,7 +20,7 @@ from learnedmanifolds._record import Record, write
 from learnedmanifolds.atlas.batches import PIECE, by_chart, in_pieces, single
 from learnedmanifolds.atlas.nearest import anchors, followed, nearest
 from learnedmanifolds.atlas.quality import Quality, measure_quality
-from learnedmanifolds.atlas.transition import deepest_other, move
+from learnedmanifolds.atlas.transition import deepest_other, move, on_sheet
 from learnedmanifolds.charts.anchors import Anchors, is_huge
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, Pairs
@@ -244,13 +244,13 @@ class Atlas:
     def locate(self, x: ArrayLike) -> Located:
         """The chart that holds each point most deeply, and the coordinates in it.
 
-        Among the charts in whose domain the point lies and that reproduce it within the tolerance, the
-        deepest; where there is none, `nearest`.
+        Among the charts in whose domain the point lies and that reproduce it within the tolerance, and
+        none of them much better, the deepest; where there is none, `nearest`.
         """
         flat = self.flat(x)
         coords, error = self.claims(flat)
         depth = self.charts.domain.depth(coords)
-        holds = (depth >= 0) & (error <= self.tolerance)
+        holds = on_sheet(error, depth, self.tolerance)
         chart = torch.where(holds, depth, -torch.inf).argmax(0)
         found = coords[chart, torch.arange(len(flat), device=flat.device)]
         other = ~holds.any(0)

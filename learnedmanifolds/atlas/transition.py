@@ -9,6 +9,7 @@ from torch import Tensor
 
 from learnedmanifolds.charts.domain import Walls
 from learnedmanifolds.geometry import ChartedManifold, LocalGeometry, Located
+from learnedmanifolds.geometry.curve import SAME
 
 MIN_ENTRY_DEPTH = 0.01
 """A chart is entered where it holds the border point at least this deep (hysteresis), if one does."""
@@ -105,6 +106,16 @@ def inward(manifold: ChartedManifold, local: LocalGeometry, vector: Tensor) -> T
     return torch.where(bent.unsqueeze(-1), local.vector(slid), vector)
 
 
+def on_sheet(error: Tensor, depth: Tensor, tolerance: float) -> Tensor:
+    """Which charts hold points, by how far they miss them (K, N) and the depths there (K, N).
+
+    Those within the tolerance, unless another is much nearer: they may be another sheet that passes by.
+    """
+    inside = depth >= 0
+    least = torch.where(inside, error, torch.inf).amin(0)
+    return inside & (error <= tolerance) & (error <= least + SAME * tolerance)
+
+
 def deepest_other(
     manifold: ChartedManifold, x: Tensor, chart: Tensor, depth_asked: float = MIN_ENTRY_DEPTH
 ) -> tuple[Tensor, Located]:
@@ -113,7 +124,7 @@ def deepest_other(
     rows = torch.arange(len(x), device=x.device)
     depth = manifold.charts.domain.depth(coords)
     depth[chart, rows] = -torch.inf
-    held = torch.where(error <= manifold.tolerance, depth, -torch.inf)
+    held = torch.where(on_sheet(error, depth, manifold.tolerance), depth, -torch.inf)
     # A jump a little beyond the tolerance is better than a wall where no boundary is, and so is a
     # chart that holds the point less deeply.
     nearly = torch.where(error <= 2 * manifold.tolerance, depth, -torch.inf)

@@ -12,6 +12,7 @@ from learnedmanifolds.charts.density import SmoothedUniform
 from learnedmanifolds.charts.flow import FlowCharts
 from learnedmanifolds.charts.image import ImageCharts
 from learnedmanifolds.charts.jet import Jet
+from learnedmanifolds.charts.kernel import KernelCharts
 from learnedmanifolds.charts.learned import LearnedCharts
 from learnedmanifolds.charts.single import SingleChart
 
@@ -22,6 +23,7 @@ __all__ = [
     "GraphCharts",
     "ImageCharts",
     "Jet",
+    "KernelCharts",
     "LearnedCharts",
     "PlaneCharts",
     "SingleChart",

@@ -30,6 +30,7 @@ _SHAPES = {
     "border_step": "Kd",
     "border": "KG",
     "codes": "KAd",
+    "mass": "KA",
 }
 _POSITIVE = ("width", "border_step")
 # Sizes beyond which derivatives and distances would take far more room than the tensors.
@@ -58,6 +59,8 @@ def _require_fitting(given: Mapping[str, Tensor], ambient_shape: tuple[int, ...]
             )
         if name in _POSITIVE and not bool((value > 0).all()):
             raise ValueError(f"{name} must be positive, got {value.tolist()[:10]}.")
+    if not bool((given["mass"] >= 0).all() and (given["mass"].sum(1) > 0).all()):
+        raise ValueError("mass must be non-negative, and positive somewhere in every chart.")
     for axis, most in _MOST.items():
         if sizes[axis] > most:
             raise ValueError(
@@ -96,9 +99,11 @@ class KernelCharts(AnchoredCharts):
     border : Tensor, shape (K, G)
         Of `CubicSplines`, the depth in the domain.
     codes : Tensor, shape (K, A, d)
-        Coordinates of data in the domain: they are what samples are like, and where nearest points are
-        looked for.
+        Coordinates of data all over the domain: where nearest points are looked for.
     ambient_shape : tuple of int
+    mass : Tensor, shape (K, A), optional
+        How often samples are drawn about each code, up to a factor a chart; by default equally often.
+        Zero where codes are another chart's to draw about.
 
     Raises
     ------
@@ -118,6 +123,7 @@ class KernelCharts(AnchoredCharts):
     border_low: Tensor
     border_step: Tensor
     border: Tensor
+    mass: Tensor
     spread: Tensor
     frame: Tensor | None
     core: Tensor
@@ -133,6 +139,7 @@ class KernelCharts(AnchoredCharts):
         border: Tensor,
         codes: Tensor,
         ambient_shape: tuple[int, ...],
+        mass: Tensor | None = None,
     ) -> None:
         given = {
             "center": center,
@@ -143,6 +150,7 @@ class KernelCharts(AnchoredCharts):
             "border_step": border_step,
             "border": border,
             "codes": codes,
+            "mass": torch.ones_like(codes[..., 0]) if mass is None else mass,
         }
         _require_fitting(given, ambient_shape)
         exact = _finest(codes.device)
@@ -168,8 +176,10 @@ class KernelCharts(AnchoredCharts):
         if self.weights.shape[2] > self.weights.shape[1]:
             frame, core = torch.linalg.qr(self.weights.mT)
             core = core.mT.contiguous()
-        # Of the nearest other codes, on all sides of each: far where codes are few.
-        near = nearest_gaps(self.anchors, max(4, 2 * self.dim))
+        # Of the nearest others that draws are about, on all sides of each: far where these are few.
+        near = torch.zeros_like(self.mass)
+        for gaps, codes, mass in zip(near, self.anchors, self.mass, strict=True):
+            gaps[mass > 0] = nearest_gaps(codes[mass > 0].unsqueeze(0), max(4, 2 * self.dim))[0]
         self.register_buffer("spread", near, persistent=False)
         self.register_buffer("frame", frame, persistent=False)
         self.register_buffer("core", core, persistent=False)
@@ -213,7 +223,14 @@ class KernelCharts(AnchoredCharts):
 
     def draw(self, chart: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """See `Charts.draw`; codes of data, moved by about as far as others are from them."""
-        pick = torch.randint(self.anchors.shape[1], chart.shape, generator=generator)
+        share = self.mass.cpu().double().cumsum(1)
+        # One increasing sequence for all charts, each between its number and the next.
+        levels = share / share[:, -1:] + torch.arange(len(share)).unsqueeze(1)
+        level = chart.cpu() + torch.rand(chart.shape, generator=generator, dtype=torch.float64)
+        pick = (
+            torch.searchsorted(levels.flatten(), level, right=True) - share.shape[1] * chart.cpu()
+        )
+        pick = pick.clamp(max=share.shape[1] - 1)
         noise = torch.randn(*chart.shape, self.dim, generator=generator, dtype=torch.float64)
         own = chart.to(self.anchors.device)
         pick = pick.to(own)

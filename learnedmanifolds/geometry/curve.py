@@ -15,9 +15,9 @@ from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Loca
 # roundings to the power 3/4.
 _PANELS, _MOST_PANELS, _NODES, _AGREE = 64, 4096, 10, 8.0
 _NEWTON = 12
-# Charts that miss a point by less than this part of the tolerance, of four times the noise at least, are
-# on the same strand of the curve.
-_SAME = 0.25
+SAME = 0.25
+"""Charts that miss a point by less than this part of the tolerance (at least one noise width) more than
+the best of them are on one sheet of the manifold."""
 
 
 class ArcLength:
@@ -234,55 +234,18 @@ def way(
     """
     target = manifold.decode(end.coords, end.chart).flatten(1)
     rows = torch.arange(len(target), device=target.device)
-    # Each chart by itself: asked together, charts whose anchors are far do not look.
-    charts = range(manifold.n_charts)
-    coords = torch.stack([manifold.charts.encode(target, k) for k in charts])
-    reached = [manifold.decode(z, k).flatten(1) for k, z in zip(charts, coords, strict=True)]
-    error = (torch.stack(reached) - target).norm(dim=-1)
-    held = (manifold.charts.domain.depth(coords) >= 0) & (error <= _SAME * manifold.tolerance)
+    coords, error = manifold.claims(target)
+    held = (manifold.charts.domain.depth(coords) >= 0) & (error <= SAME * manifold.tolerance)
     coords[end.chart, rows], held[end.chart, rows] = end.coords, True
     arcs = arc_length(manifold)
     chart = torch.arange(len(coords), device=target.device).repeat_interleave(len(rows))
     mark = arcs.up_to(chart, coords.flatten()).view_as(error)
-    _see_across(manifold, end, target, mark, held, gap, max_hops)
     lengths = torch.stack(
         [_length(manifold, start, side, mark, held, gap, max_hops) for side in (1.0, -1.0)]
     )
     length, best = lengths.min(0)
     speed = arcs.speed(start.chart, start.coords.squeeze(-1))
     return torch.where(best == 0, 1.0, -1.0) * length / speed, length
-
-
-def _see_across(
-    manifold: ChartedManifold,
-    end: Located,
-    target: Tensor,
-    mark: Tensor,
-    held: Tensor,
-    gap: float,
-    max_hops: int,
-) -> None:
-    """Add the arc lengths at which charts hold ends by where their borders are in the charts of these.
-
-    Left inverses find points near the end of a chart on another strand, if that is near.
-    """
-    every = torch.arange(len(mark), device=mark.device)
-    inner = manifold.charts.domain.confine(target.new_zeros(len(mark), 1), every)
-    for side in (1.0, -1.0):
-        ahead = torch.full_like(inner[:, 0], side)
-        walker = _Walker(manifold, Located(every, inner), ahead, gap, max_hops)
-        border, room = walker.border(every)
-        last = walker.at + side * room
-        for k in every[walker.cross(every, border)].tolist():
-            rows = ((end.chart == walker.chart[k]) & ~held[k]).nonzero().squeeze(-1)
-            back = (walker.at[k] - mark[walker.chart[k], rows]) * walker.side[k]
-            rows, place = rows[back >= 0], (last[k] - side * back)[back >= 0]
-            chart = torch.full_like(rows, k)
-            z = walker.arcs.coordinate(chart, place).unsqueeze(-1)
-            error = (manifold.decode(z, chart).flatten(1) - target[rows]).norm(dim=-1)
-            inside = manifold.charts.domain.depth(z, chart) >= 0
-            same = inside & (error <= _SAME * manifold.tolerance)
-            held[k, rows[same]], mark[k, rows[same]] = True, place[same]
 
 
 def _length(

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from learnedmanifolds.learning.cells import Cell, Cover
 from learnedmanifolds.learning.codes import interpolate
+from learnedmanifolds.learning.farthest import farthest
 from learnedmanifolds.learning.kernel_fit import (
     ENOUGH,
     EXACT,
@@ -167,16 +169,16 @@ class ChartFits:
     def stacked(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
         """Arguments of `KernelCharts` for given weights of the charts."""
         fits = self._made
-        n_codes = min(_CODES, max(int(core.sum()) for _, _, core, _ in fits))
-        regions, codes = [], []
-        source = torch.Generator().manual_seed(0)
-        for fit, _, core, inner in fits:
-            regions.append(Region.of(fit.codes[inner]))
-            own = fit.codes[core & (regions[-1].depth(fit.codes) >= 0)]
-            pick = torch.randint(len(own), (n_codes,), generator=source)
-            if len(own) >= n_codes:
-                pick = torch.randperm(len(own), generator=source)[:n_codes]
-            codes.append(own[pick])
+        regions = [Region.of(fit.codes[inner]) for fit, _, _, inner in fits]
+        codes, mass = [], []
+        for (fit, _, core, inner), region in zip(fits, regions, strict=True):
+            inside = inner & (region.depth(fit.codes) >= 0)
+            every = torch.cat([fit.codes[inside], region.grid()])
+            codes.append(every[farthest(every, _CODES)])
+            # Points that several charts hold are drawn about in one.
+            own = fit.codes[inside & core].numpy()
+            near = torch.from_numpy(cKDTree(codes[-1].numpy()).query(own)[1])
+            mass.append(torch.bincount(near, minlength=_CODES).to(self.x))
         width = [fit.width for fit, *_ in fits]
         return {
             "weights": _padded(weights),
@@ -186,6 +188,7 @@ class ChartFits:
             "border_step": torch.stack([region.step for region in regions]),
             "border": torch.stack([region.values for region in regions]),
             "codes": torch.stack(codes),
+            "mass": torch.stack(mass),
         }
 
 

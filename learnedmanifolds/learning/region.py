@@ -13,6 +13,8 @@ from learnedmanifolds.charts.splines import CubicSplines
 
 # Knots along each axis, by the dimension.
 _KNOTS = {1: 256, 2: 192, 3: 24}
+# Points of the grid along each axis.
+_GRID = {1: 1024, 2: 64, 3: 20}
 # The radius of closing, in units of the distance to the tenth neighbour that nearly all codes have, and
 # that of balls which, empty inside of the closing, are no chance.
 _RADIUS, _HOLE, _NEIGHBOR, _NEARLY_ALL = 2.6, 1.5, 10, 0.99
@@ -88,3 +90,10 @@ class Region(NamedTuple):
     def depth(self, codes: Tensor) -> Tensor:
         """About 1 inside, 0 at the border, -1 far outside, (N,)."""
         return CubicSplines(*(part.unsqueeze(0) for part in self))(codes, 0)
+
+    def grid(self) -> Tensor:
+        """Points (P, d) of the region all over it."""
+        (d,) = self.low.shape
+        side = torch.linspace(-1, 1, _GRID[d], dtype=self.low.dtype)
+        box = torch.cartesian_prod(*[side] * d).view(-1, d)
+        return box[self.depth(box) >= 0]

@@ -202,7 +202,7 @@ def test_distances_keep_to_their_strand_where_another_is_near(pace, count):
     first, second = rng.integers(20_001, size=(2, 200))
     wanted = np.abs(arc[first] - arc[second])
     wanted = np.minimum(wanted, arc[-1] - wanted)
-    a, b = (atlas.nearest(even[i]) for i in (first, second))
+    a, b = (atlas.locate(even[i]) for i in (first, second))
     metric = InducedMetric(atlas)
     found = metric.logarithm(a, b)
     np.testing.assert_allclose(found.distance, wanted, rtol=0.01, atol=5 * NOISE)
@@ -210,3 +210,14 @@ def test_distances_keep_to_their_strand_where_another_is_near(pace, count):
     end = metric.exp(a, found.vector)
     np.testing.assert_allclose(atlas.decode(end.coords, end.chart), even[second], atol=5 * NOISE)
     np.testing.assert_allclose(metric.dist(b, a), metric.dist(a, b), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["two_circles", "loop", "swiss_roll", "sphere", "torus"])
+def test_asked_together_charts_find_their_own_points_up_to_their_borders(name):
+    atlas = kernel_atlas(name)
+    box = draw(2000, atlas.dim, low=-1, high=1)
+    for k in range(atlas.n_charts):
+        z = box[atlas.charts.domain.depth(box, k) >= 0]
+        coords, error = atlas.claims(atlas.decode(z, k).flatten(1))
+        assert torch.allclose(coords[k], z, rtol=0, atol=1e-7)
+        assert float(error[k].max()) < 1e-9
