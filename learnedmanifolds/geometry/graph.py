@@ -19,9 +19,10 @@ _LARGE = 512
 _CROSSINGS = 3
 _BISECTOR = 0.1
 
-# Ways apart from each other in units of the direct way: with half of it those around the other side of
-# the tube of a torus are left out, and with less than a quarter most are detours that shorten to it.
-_APART = 0.25
+# Middles of ways are apart by these in units of the direct way: first far ones, as those around the other
+# side of the tube of a torus, then ones that may be geodesics beside a longer one. Ways that are longer
+# than the direct one by the factor do not shorten to less.
+_APART, _LONGER = (0.25, 0.12, 0.06), 1.2
 
 
 class SampleGraph:
@@ -109,10 +110,11 @@ class SampleGraph:
         return torch.from_numpy(lengths).to(self.points)
 
     def paths(self, start: Located, end: Located, n_ways: int) -> list[list[list[int]]]:
-        """For each pair of points up to ``n_ways`` ways of nodes, the shortest first.
+        """For each pair of points ways of nodes, the shortest first.
 
         Every further way leads through the node of the least detour among those about as far from
-        both points and far from the middles of the ways before: around the other side of a hole.
+        both points and far from the middles of the ways before: around the other side of a hole. Up to
+        ``n_ways`` of them are far from each other, as many nearer, and as many nearer still.
         """
         lengths, before = self._shortest
         source, target = self.nearest_node(start), self.nearest_node(end)
@@ -127,12 +129,15 @@ class SampleGraph:
             near[near] = np.abs(lengths[s, near] - lengths[t, near]) <= slack
             through = np.where(near, through, np.inf)
             middle = min(found[0], key=lambda node: abs(lengths[s, node] - direct / 2))
-            for _ in range(n_ways - 1):
-                through = np.where(lengths[middle] > _APART * direct, through, np.inf)
-                middle = int(through.argmin())
-                if not np.isfinite(through[middle]):
-                    break
-                found.append(_walk(before, s, middle) + _walk(before, middle, t)[1:])
+            gap = lengths[middle]
+            for apart in _APART:
+                for _ in range(n_ways):
+                    left = np.where(gap > apart * direct, through, np.inf)
+                    middle = int(left.argmin())
+                    if not left[middle] <= _LONGER * direct:
+                        break
+                    found.append(_walk(before, s, middle) + _walk(before, middle, t)[1:])
+                    gap = np.minimum(gap, lengths[middle])
             ways.append(found)
         return ways
 

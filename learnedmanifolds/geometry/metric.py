@@ -31,7 +31,7 @@ class InducedMetric:
     tolerance : float, optional
         Local error of geodesics relative to their velocity; by default that of the dtype.
     n_ways : int
-        Ways around holes that `log` and `dist` start from.
+        Ways around holes that `log` and `dist` start from, at each of three distances between them.
 
     References
     ----------

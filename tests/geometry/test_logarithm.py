@@ -185,3 +185,18 @@ def test_distances_keep_no_manifold_alive(charts):
     del manifold, metric
     gc.collect()
     assert known() is None
+
+
+def test_of_two_geodesics_that_pass_near_each_other_the_shorter_is_found():
+    # Lengths 8.914 and 8.986; turned about the axis, one pair in six is left with the longer.
+    turn = torch.linspace(0, 2 * math.pi, 25, dtype=torch.float64)[:-1]
+    atlas = lm.Atlas(TorusCharts(3.0, 1.0))
+
+    def circle(u, v):
+        wide, high = 3 + math.cos(v), torch.full_like(turn, math.sin(v))
+        points = torch.stack([wide * (turn + u).cos(), wide * (turn + u).sin(), high], 1)
+        return atlas.nearest(points)
+
+    found = InducedMetric(atlas).dist(circle(-1.5991, 0.2019), circle(0.9643, -0.1939))
+    assert float(found.min()) == pytest.approx(8.914, abs=1e-3)
+    assert int((found > found.min() + 1e-4).sum()) <= 6
