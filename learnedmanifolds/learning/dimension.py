@@ -37,9 +37,10 @@ _DROP, _LEVEL, _SLOWER = 0.1, 0.02, 0.5
 _SPREAD = 1.75
 # Changes from the finest scale to the next beyond which a dimension is not clear, and interval widths.
 _FALL, _RISE, _WIDE = 0.08, 0.3, 0.25
-# A dimension that falls to this part from the finest scale to the coarsest was noise's; to the latter
-# where it is low, for there it is known better, and so is that an estimate is far below a dimension.
-_FALLEN, _FALLEN_LOW, _LOW, _BELOW = 0.7, 0.8, 2.5, 0.3
+# A dimension that falls to this part from the finest scale to the coarsest was noise's; up to three,
+# where it is known better, by such a part of the step to the next lower one. So far below a dimension
+# there is noise too.
+_FALLEN, _STEP, _BELOW = 0.7, 0.4, 0.15
 # Neighbourhoods are flat where a principal value is this part of the one before it, and by this factor
 # less so than of all points; centres of these, and numbers in them.
 _FLAT, _FLATTER, _FLAT_CENTRES, _NUMBERS = 0.05, 0.2, (50, 500), 2**23
@@ -160,12 +161,12 @@ def dimension(
     which it is seen is a curve with noise.
 
     There is no clear dimension where the estimate changes quickly at the finest scales and never
-    settles, or falls to less than 0.8 (where it is low, else 0.7) of itself from there to the coarsest,
-    as on a curve with noise of a tenth of its radius of curvature; where parts of the points differ
-    much; where its interval is wide, or where less than 128 points seem to have more than three: they
-    may as well be of a curve that bends between them. A fall is not noise's where neighbourhoods are
-    near planes and all points are not, for noise would be off the planes: then the dimension is that of
-    these, as of points that are spread very unevenly.
+    settles, falls to less than 0.7 of itself from there to the coarsest (from two or three by more than
+    0.4), or rests between two dimensions, as on a curve with noise of a tenth of its radius of
+    curvature; where parts of the points differ much; where its interval is wide, or where less than 128
+    points seem to have more than three: they may as well be of a curve that bends between them. A fall
+    is not noise's where neighbourhoods are near planes and all points are not, for noise would be off
+    the planes: then the dimension is that of these, as of points that are spread very unevenly.
 
     Parameters
     ----------
@@ -316,14 +317,14 @@ def _read(
     sizes = np.maximum.accumulate([scale.size for scale in profile])
     n_finest = sum(scale.part == len(x) for scale in profile)
     settled = _settled(dims)
-    reason = ""
+    noisy = reason = ""
     if settled and dims[settled] < (1 - _DROP) * dims[0]:
         at = settled
         estimate, error = _zero(profile[at : at + 1], rng)
-        if estimate < min(_LOW, round(dims[0]) - _BELOW) and round(estimate) == round(dims[0]):
-            reason = (
+        if estimate + _NORMAL * error < min(round(estimate) - _BELOW, _FEW_DIMENSIONS):
+            noisy = (
                 f"the estimate falls from {dims[0]:.3g} to {estimate:.3g} with scale, between two "
-                "dimensions, as where noise is a large part of the bends"
+                "dimensions, as where noise is a large part of the bends, or of the way to other parts"
             )
     else:
         finest = profile[:n_finest]
@@ -335,19 +336,15 @@ def _read(
         finest, change = finest[skip:], change[skip:]
         at = skip if _resolved(finest) else n_finest - 1
         estimate, error = _zero(finest, rng)
-        low = dims[0] < _LOW
+        low = round(dims[0]) <= _FEW_DIMENSIONS
         first = float(dims[:n_finest].max()) if low else float(dims[0])
-        if dims[-1] < (_FALLEN_LOW if low else _FALLEN) * first:
-            flat = _flat(x)
-            at = n_finest - 1 if flat else len(profile) - 1
-            if flat:
-                estimate, error = float(flat), _MODEL * flat
-            else:
-                estimate, error = _zero(profile[at:], rng)
-                reason = (
-                    f"the estimate falls from {first:.3g} to {estimate:.3g} with scale and does not "
-                    "settle, as where noise is as large as the bends"
-                )
+        if dims[-1] < (1 - _STEP / round(dims[0]) if low else _FALLEN) * first:
+            at = len(profile) - 1
+            estimate, error = _zero(profile[at:], rng)
+            noisy = (
+                f"the estimate falls from {first:.3g} to {estimate:.3g} with scale and does not "
+                "settle, as where noise is as large as the bends"
+            )
         elif change[0] < -_FALL:
             reason = "the estimate falls with scale and does not settle, as in noise"
         elif change[0] > _RISE:
@@ -355,6 +352,9 @@ def _read(
             reason = (
                 "the estimate rises from the finest scale on, as where curvature is not resolved"
             )
+    if noisy and (flat := _flat(x)):
+        at, estimate, error, noisy = n_finest - 1, float(flat), _MODEL * flat, ""
+    reason = reason or noisy
     local = 1 / profile[max(at, n_finest - 1)].square
     low, high = np.quantile(local, (_TAIL, 1 - _TAIL))
     if not reason and high > _DIFFERENT * low:

@@ -392,3 +392,63 @@ def test_noise_in_every_pixel_is_no_dimension():
         x = x + 0.01 * rng.standard_normal(x.shape)
         assert lm.dimension(x).value == dim
         assert lm.KernelAtlas(random_state=0).fit(x).dim_ == dim
+
+
+def turning(n, std, rng):
+    """A closed curve of three frequencies, in fifty features."""
+    t = rng.uniform(0, 2 * math.pi, n)
+    waves = [a * f(k * t) for k, a in ((1, 1), (2, 0.5), (3, 0.3)) for f in (np.cos, np.sin)]
+    x = np.stack(waves, 1) @ np.linalg.qr(rng.standard_normal((50, 6)))[0].T
+    return x + std * rng.standard_normal(x.shape)
+
+
+def bent(name, n, std, rng):
+    """Curves and surfaces in three features."""
+    u, v = rng.uniform(0, 1, (2, n))
+    t = 2 * math.pi * u
+    x = {
+        "helix": lambda: (np.cos(3 * t), np.sin(3 * t), 0.6 * t),
+        "circle": lambda: (np.cos(t), np.sin(t), 0 * t),
+        "square": lambda: (u, v, 0 * u),
+        "saddle": lambda: (u - 0.5, v - 0.5, (u - 0.5) ** 2 - (v - 0.5) ** 2),
+        "tube": lambda: (np.cos(t), np.sin(t), v),
+    }[name]()
+    return np.stack(x, 1) + std * rng.standard_normal((n, 3))
+
+
+def test_curves_whose_neighbourhoods_are_near_lines_are_read_through_their_noise():
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        assert lm.dimension(turning(600, 0.02, rng)).value == 1
+        assert lm.dimension(bent("helix", 500, 0.05, rng)).value == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "std", "d"),
+    [
+        ("circle", 5000, 0.05, None),
+        ("circle", 5000, 0.07, None),
+        ("square", 500, 0.03, 2),
+        ("square", 3000, 0.06, 2),
+        ("saddle", 3000, 0.06, 2),
+        ("tube", 500, 0.1, 2),
+    ],
+)
+def test_noise_as_large_as_neighbourhoods_is_no_dimension_in_silence(name, n, std, d):
+    for seed in range(3):
+        found = lm.dimension(bent(name, n, std, np.random.default_rng(seed)))
+        assert found.value is None
+        assert "falls" in found.reason
+        # What `KernelAtlas` then takes.
+        assert d is None or round(found.estimate) == d
+
+
+@pytest.mark.parametrize("n", [200, 500, 3000])
+@pytest.mark.parametrize("shape", ["cube", "ball", "slab"])
+def test_solids_are_not_taken_for_surfaces_with_noise(shape, n):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        x = rng.uniform(-1, 1, (n, 3)) * ([1, 1, 0.5] if shape == "slab" else 1)
+        if shape == "ball":
+            x *= (rng.uniform(0, 1, n) ** (1 / 3) / np.linalg.norm(x, axis=1))[:, None]
+        assert lm.dimension(x).value == 3
