@@ -25,6 +25,7 @@ from learnedmanifolds.charts.anchors import Anchors, is_huge
 from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, Pairs
 from learnedmanifolds.geometry import LocalGeometry, Located
+from learnedmanifolds.geometry.graph import sample_graph
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -327,6 +328,11 @@ class Atlas:
     def anchors(self) -> tuple[Anchors, Located]:
         """Points all over the domains of all charts, and where they are: starts of `nearest`."""
         return anchors(self)
+
+    @property
+    def components(self) -> Tensor:
+        """Number of the connected component of each chart, from 0 on, (K,)."""
+        return sample_graph(self).components
 
     @functools.cached_property
     def half_diagonal(self) -> float:

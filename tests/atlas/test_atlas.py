@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from kernel_atlases import kernel_atlas
 from oracles import StepLine, angle_of, draw, random_flow, torus_distance, unit
 from scipy import stats
 
@@ -414,3 +415,14 @@ def test_bad_constructor_arguments_are_refused(arguments, error, name):
 def test_angles_of_samples_cover_the_circle():
     angle = angle_of(CASES["circle"]().sample(300, seed=3)).sort().values
     assert (angle[1:] - angle[:-1]).max() < 0.2
+
+
+def test_components_are_those_of_the_data():
+    atlas = kernel_atlas("two_circles")
+    label = atlas.components
+    assert sorted(set(label.tolist())) == [0, 1]
+    at = atlas.sample_coords(200, seed=0)
+    left = atlas.decode(at.coords, at.chart)[:, 0] < 0
+    # Each circle is on one side.
+    assert len(set(zip(label[at.chart].tolist(), left.tolist(), strict=True))) == 2
+    assert Atlas(TorusCharts()).components.tolist() == [0] * TorusCharts().n_charts
