@@ -72,7 +72,30 @@ class Atlas:
     ) -> None:
         if not isinstance(charts, Charts):
             raise TypeError(f"charts must be a Charts object, got {type(charts).__name__}.")
-        self.charts = copy.deepcopy(charts).requires_grad_(False).eval()
+        self._take(copy.deepcopy(charts), weights, noise_std, tolerance)
+
+    @classmethod
+    @differentiable()
+    def owning(
+        cls,
+        charts: Charts,
+        weights: ArrayLike | None = None,
+        noise_std: float = 0.01,
+        tolerance: float | None = None,
+    ) -> Self:
+        """An atlas of charts that nobody else will change: they are not copied, but frozen."""
+        made = cls.__new__(cls)
+        made._take(charts, weights, noise_std, tolerance)
+        return made
+
+    def _take(
+        self,
+        charts: Charts,
+        weights: ArrayLike | None,
+        noise_std: float,
+        tolerance: float | None,
+    ) -> None:
+        self.charts = charts.requires_grad_(False).eval()
         self.noise_std = positive(noise_std, "noise_std")
         usual = (math.sqrt(max(0, charts.n_ambient - charts.dim)) + 4) * self.noise_std
         self.tolerance = positive(usual if tolerance is None else tolerance, "tolerance")

@@ -82,7 +82,7 @@ def _atlas(record: Record) -> Atlas:
             f"it must have a weight for each of {charts.n_charts} charts, got {weights}."
         )
     # Weights are stored normalised in their dtype; they go back bit by bit.
-    atlas = Atlas(charts, None, noise_std, tolerance)
+    atlas = Atlas.owning(charts, None, noise_std, tolerance)
     atlas.weights = weights
     require_usable(atlas)
     return atlas

@@ -262,7 +262,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         noise = units.scale * max((square / max(1, n - d)) ** 0.5, _LEAST_NOISE)
         usual = (max(0, n - d) ** 0.5 + 4) * noise
         far = units.scale * _TOLERANCE * float(left.quantile(_NEARLY_ALL))
-        return Atlas(charts, fits.shares, noise, max(usual, far) if good else usual)
+        return Atlas.owning(charts, fits.shares, noise, max(usual, far) if good else usual)
 
 
 def _bent(atlas: Atlas) -> float:
