@@ -54,6 +54,9 @@ class Atlas:
     tolerance : float, optional
         How far a chart's reconstruction of a point may be off for the chart to hold the point; by
         default (sqrt(n - d) + 4) `noise_std`, which Gaussian noise of that size rarely exceeds.
+    agreement : float, optional
+        How far charts may be from a point of the manifold itself that they hold, so that paths go on in
+        them: several times what overlapping charts disagree by; by default `tolerance`.
 
     Raises
     ------
@@ -69,10 +72,11 @@ class Atlas:
         weights: ArrayLike | None = None,
         noise_std: float = 0.01,
         tolerance: float | None = None,
+        agreement: float | None = None,
     ) -> None:
         if not isinstance(charts, Charts):
             raise TypeError(f"charts must be a Charts object, got {type(charts).__name__}.")
-        self._take(copy.deepcopy(charts), weights, noise_std, tolerance)
+        self._take(copy.deepcopy(charts), weights, noise_std, tolerance, agreement)
 
     @classmethod
     @differentiable()
@@ -82,10 +86,11 @@ class Atlas:
         weights: ArrayLike | None = None,
         noise_std: float = 0.01,
         tolerance: float | None = None,
+        agreement: float | None = None,
     ) -> Self:
         """An atlas of charts that nobody else will change: they are not copied, but frozen."""
         made = cls.__new__(cls)
-        made._take(charts, weights, noise_std, tolerance)
+        made._take(charts, weights, noise_std, tolerance, agreement)
         return made
 
     def _take(
@@ -94,11 +99,14 @@ class Atlas:
         weights: ArrayLike | None,
         noise_std: float,
         tolerance: float | None,
+        agreement: float | None,
     ) -> None:
         self.charts = charts.requires_grad_(False).eval()
         self.noise_std = positive(noise_std, "noise_std")
         usual = (math.sqrt(max(0, charts.n_ambient - charts.dim)) + 4) * self.noise_std
         self.tolerance = positive(usual if tolerance is None else tolerance, "tolerance")
+        self.agreement = self.tolerance if agreement is None else positive(agreement, "agreement")
+        self.charts.overlap_within(self.agreement)
         shares = torch.ones(charts.n_charts) if weights is None else as_tensor(weights, "weights")
         shares = as_tensor(shares, "weights", shape=(charts.n_charts,))
         if bool((shares < 0).any()) or float(shares.sum()) <= 0:
@@ -274,7 +282,7 @@ class Atlas:
         flat = self.flat(x)
         coords, error = self.claims(flat)
         depth = self.charts.domain.depth(coords)
-        holds = on_sheet(error, depth, self.tolerance)
+        holds = on_sheet(self, error, depth, self.tolerance)
         chart = torch.where(holds, depth, -torch.inf).argmax(0)
         found = coords[chart, torch.arange(len(flat), device=flat.device)]
         other = ~holds.any(0)
@@ -437,6 +445,7 @@ class Atlas:
             "config": json.dumps(config),
             "noise_std": repr(self.noise_std),
             "tolerance": repr(self.tolerance),
+            "agreement": repr(self.agreement),
         }
         tensors = {f"charts.{name}": t for name, t in self.charts.state_dict().items()}
         return Record(header, {**tensors, "weights": self.weights})

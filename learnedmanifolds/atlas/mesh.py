@@ -202,7 +202,7 @@ class Regions:
             if len(index):
                 coords = charts.encode(point[index], k)
                 error = (charts.decode(coords, k) - point[index]).norm(dim=-1)
-                holds = (error <= self.atlas.tolerance) & (charts.domain.depth(coords, k) >= 0)
+                holds = (error <= self.atlas.agreement) & (charts.domain.depth(coords, k) >= 0)
                 out[index, k] = torch.where(holds, self.off(coords, k), torch.inf)
         return out
 

@@ -106,14 +106,15 @@ def inward(manifold: ChartedManifold, local: LocalGeometry, vector: Tensor) -> T
     return torch.where(bent.unsqueeze(-1), local.vector(slid), vector)
 
 
-def on_sheet(error: Tensor, depth: Tensor, tolerance: float) -> Tensor:
+def on_sheet(manifold: ChartedManifold, error: Tensor, depth: Tensor, most: float) -> Tensor:
     """Which charts hold points, by how far they miss them (K, N) and the depths there (K, N).
 
-    Those within the tolerance, unless another is much nearer: they may be another sheet that passes by.
+    Those that miss it by at most so much, unless another is much nearer: they may be another sheet that
+    passes by.
     """
     inside = depth >= 0
     least = torch.where(inside, error, torch.inf).amin(0)
-    return inside & (error <= tolerance) & (error <= least + SAME * tolerance)
+    return inside & (error <= most) & (error <= least + SAME * manifold.agreement)
 
 
 def deepest_other(
@@ -124,10 +125,10 @@ def deepest_other(
     rows = torch.arange(len(x), device=x.device)
     depth = manifold.charts.domain.depth(coords)
     depth[chart, rows] = -torch.inf
-    held = torch.where(on_sheet(error, depth, manifold.tolerance), depth, -torch.inf)
-    # A jump a little beyond the tolerance is better than a wall where no boundary is, and so is a
+    held = torch.where(on_sheet(manifold, error, depth, manifold.agreement), depth, -torch.inf)
+    # A jump a little farther than charts agree is better than a wall where no boundary is, and so is a
     # chart that holds the point less deeply.
-    nearly = torch.where(error <= 2 * manifold.tolerance, depth, -torch.inf)
+    nearly = torch.where(error <= 2 * manifold.agreement, depth, -torch.inf)
     score = torch.where(held.amax(0) >= depth_asked, held, nearly)
     least = torch.where(score.amax(0) >= depth_asked, depth_asked, min(depth_asked, _LEAST_DEPTH))
     best, new_chart = torch.where(least < depth_asked, held, score).max(0)

@@ -42,6 +42,9 @@ class Charts(nn.Module, abc.ABC):
         self.ambient_shape = ambient_shape
         self.density = SmoothedUniform()
 
+    def overlap_within(self, distance: float) -> None:
+        """Be told how far apart charts may be that hold one point, where not all need be looked in."""
+
     @property
     def n_ambient(self) -> int:
         """Number n of entries of one data point."""

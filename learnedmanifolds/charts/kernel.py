@@ -265,7 +265,7 @@ class KernelCharts(AnchoredCharts):
         value, first, second = rows.split_with_sizes((1, n_tangents, len(pairs)), -3)
         return Jet(value.squeeze(-3), first, second)
 
-    def _seen_from(self, x: Tensor, chart: int | None = None) -> Tensor:
+    def seen_from(self, x: Tensor, chart: int | None = None) -> Tensor:
         if self.frame is None:
             return x - self.center.to(x)
         frame = self.frame if chart is None else self.frame[chart]

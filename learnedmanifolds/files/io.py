@@ -82,7 +82,9 @@ def _atlas(record: Record) -> Atlas:
             f"it must have a weight for each of {charts.n_charts} charts, got {weights}."
         )
     # Weights are stored normalised in their dtype; they go back bit by bit.
-    atlas = Atlas.owning(charts, None, noise_std, tolerance)
+    # Files of before are without.
+    agreement = _length(header.get("agreement", header["tolerance"]), "agreement")
+    atlas = Atlas.owning(charts, None, noise_std, tolerance, agreement)
     atlas.weights = weights
     require_usable(atlas)
     return atlas

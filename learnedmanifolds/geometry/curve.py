@@ -16,8 +16,8 @@ from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Loca
 _PANELS, _MOST_PANELS, _NODES, _AGREE = 64, 4096, 10, 8.0
 _NEWTON = 12
 SAME = 0.25
-"""Charts that miss a point by less than this part of the tolerance (at least one noise width) more than
-the best of them are on one sheet of the manifold."""
+"""Charts that miss a point by less than this part of the manifold's `agreement` more than the best of
+them are on one sheet of it."""
 
 
 class ArcLength:
@@ -230,12 +230,12 @@ def way(
 
     Returns velocities (N,) in coordinates for unit time, as `walk` takes them, and lengths (N,),
     infinite where neither way leads to the end. Of charts that hold the end only those are believed
-    that are much nearer to it than the tolerance, for another strand of the curve may be within that.
+    that are much nearer to it than charts must be, for another strand of the curve may be within that.
     """
     target = manifold.decode(end.coords, end.chart).flatten(1)
     rows = torch.arange(len(target), device=target.device)
     coords, error = manifold.claims(target)
-    held = (manifold.charts.domain.depth(coords) >= 0) & (error <= SAME * manifold.tolerance)
+    held = (manifold.charts.domain.depth(coords) >= 0) & (error <= SAME * manifold.agreement)
     coords[end.chart, rows], held[end.chart, rows] = end.coords, True
     arcs = arc_length(manifold)
     chart = torch.arange(len(coords), device=target.device).repeat_interleave(len(rows))
@@ -268,12 +268,12 @@ def _length(
         border, room = walker.border(active)
         k = walker.chart[active]
         rest = (mark[k, active] - walker.at[active]) * walker.side[active]
-        # Where charts disagree an end may be as much before the place where its chart is entered.
-        found = held[k, active] & (rest >= -slack) & (rest <= room + slack)
+        # An end behind the place where its chart is entered was passed, unless it is behind the start.
+        found = held[k, active] & (rest >= -gone[active] - slack) & (rest <= room + slack)
         length[active[found]] = (gone[active] + rest).clamp(min=0)[found]
         active, border, room = active[~found], border[~found], room[~found]
         gone[active] += room
         active = active[walker.cross(active, border)]
         active = active[gone[active] <= walker.arcs.whole]
-        slack = manifold.tolerance
+        slack = SAME * manifold.agreement
     return length

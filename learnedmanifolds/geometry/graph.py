@@ -61,7 +61,7 @@ class SampleGraph:
             pairs.append(torch.cat([torch.stack([source, near.flatten()]), tree.mT], 1) + shift)
         coords, error = self.manifold.claims(self.points)
         inside = self.manifold.charts.domain.depth(coords) >= 0
-        holds = inside & (error <= self.manifold.tolerance)
+        holds = inside & (error <= self.manifold.agreement)
         for k, shift in enumerate(shifts.tolist()):
             held = holds[k].clone()
             held[shift : shift + count] = False

@@ -147,7 +147,7 @@ def _in_chart_of(manifold: ChartedManifold, local: LocalGeometry, other: Located
     coords, error = manifold.claims(points)
     rows = torch.arange(len(chart), device=chart.device)
     theirs = torch.where(same.unsqueeze(-1), other.coords, coords[chart, rows])
-    off = ~same & (error[chart, rows] > manifold.tolerance)
+    off = ~same & (error[chart, rows] > manifold.agreement)
     out = off | (manifold.charts.domain.depth(theirs, chart) < 0)
     if bool(out.any()):
         raise ValueError(

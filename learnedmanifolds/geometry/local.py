@@ -70,6 +70,11 @@ class ChartedManifold(Parametrization, Protocol):
         ...
 
     @property
+    def agreement(self) -> float:
+        """How far charts that hold a point of the manifold may be from it."""
+        ...
+
+    @property
     def noise_std(self) -> float:
         """Standard deviation of the data around the manifold."""
         ...

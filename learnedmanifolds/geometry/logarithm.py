@@ -188,7 +188,7 @@ def _along_curve(
     place = walk(manifold, start, torch.where(found, velocity, 0.0), GAP, MAX_HOPS, MAX_STEPS)
     reached, target = (manifold.decode(p.coords, p.chart).flatten(1) for p in (place, end))
     miss = (reached - target).norm(dim=-1)
-    found &= miss <= ARRIVED * distance + manifold.tolerance
+    found &= miss <= ARRIVED * distance + manifold.agreement
     local = LocalGeometry(manifold, start.coords, start.chart, first_order=True)
     vector = local.vector(velocity.unsqueeze(-1)).masked_fill(~found.unsqueeze(-1), torch.nan)
     miss = torch.where(found, miss, torch.inf)
@@ -211,7 +211,7 @@ def _chains(
     same = start.chart == end.chart
     own = torch.where(same.unsqueeze(-1), end.coords, coords[start.chart, rows])
     inside = manifold.charts.domain.depth(own, start.chart) >= 0
-    holds = inside & (error[start.chart, rows] <= manifold.tolerance)
+    holds = inside & (error[start.chart, rows] <= manifold.agreement)
     reachable = graph.components[start.chart] == graph.components[end.chart]
     index = (reachable & (same | holds)).nonzero().squeeze(-1)
     first = Located(start.chart[index], start.coords[index])

@@ -109,7 +109,7 @@ def judged(
 ) -> Shots:
     """Geodesics and what they bound: those that end too far from their targets nothing."""
     # Where charts jump apart, an end within the tolerance of the manifold is all there is.
-    near = ARRIVED * length + manifold.tolerance
+    near = ARRIVED * length + manifold.agreement
     exact = rest <= accurate(length, target)
     bound = torch.where(exact, length, torch.where(rest <= near, length + rest, torch.inf))
     # An end that the target is straight above is on another sheet of the manifold.

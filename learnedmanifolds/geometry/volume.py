@@ -27,7 +27,7 @@ def _density(manifold: ChartedManifold, point: Located) -> Tensor:
         local = LocalGeometry(manifold, coords, chart, first_order=True)
         theirs, error = manifold.claims(local.point)
         domain = manifold.charts.domain
-        depth = domain.depth(theirs).clamp(min=0) * (error <= manifold.tolerance)
+        depth = domain.depth(theirs).clamp(min=0) * (error <= manifold.agreement)
         rows = torch.arange(len(chart), device=chart.device)
         own = domain.depth(coords, chart)
         depth[chart, rows] = own.clamp(min=torch.finfo(coords.dtype).tiny)

@@ -33,6 +33,8 @@ _TOO_MUCH, _SPLITS = 1.5, 6
 _NEAR = 0.3
 _AGREEMENTS = 6
 _CODES = 512
+# Places at which charts are compared.
+_SHARED = 1024
 # Numbers in the points that tell what charts leave.
 _NUMBERS = 2**23
 
@@ -44,6 +46,13 @@ class _Made(NamedTuple):
     rows: Tensor
     core: Tensor
     inner: Tensor
+
+
+class Shared(NamedTuple):
+    """Codes (N, d) of points in two charts (N,) each."""
+
+    charts: tuple[Tensor, Tensor]
+    codes: tuple[Tensor, Tensor]
 
 
 class ChartFits:
@@ -166,6 +175,30 @@ class ChartFits:
             gaps.append((x[index[some]] - fit.features()[some] @ own).norm(dim=1))
         return torch.cat(gaps)
 
+    def shared(self) -> Shared:
+        """Places in two charts, halfway between points that both hold, so that one is near the other."""
+        n, d = len(self.x), self._made[0].fit.codes.shape[1]
+        count = torch.zeros(n, dtype=torch.int64)
+        chart = torch.zeros(n, 2, dtype=torch.int64)
+        codes = self.x.new_zeros(n, 2, d)
+        for k, (fit, index, _, inner) in enumerate(self._made):
+            for slot in (1, 0):
+                # The second one first: a point has one place of each chart.
+                held = inner & (count[index] == slot)
+                rows = index[held]
+                chart[rows, slot], codes[rows, slot] = k, fit.codes[held]
+                count[rows] += 3 if slot else 1
+        rows = (count > 2).nonzero().squeeze(1)
+        rows = rows[:: -(-len(rows) // _SHARED)] if len(rows) else rows
+        chart, codes = chart[rows], codes[rows]
+        if len(rows) > 1:
+            # Codes of other pairs of charts are far in the coordinates that number these.
+            own = torch.cat([codes[:, 0], 10.0 * chart], 1).numpy()
+            near = torch.from_numpy(cKDTree(own).query(own, 2)[1][:, 1])
+            same = (chart[near] == chart).all(1)
+            codes[same] = (codes[same] + codes[near[same]]) / 2
+        return Shared((chart[:, 0], chart[:, 1]), (codes[:, 0], codes[:, 1]))
+
     def stacked(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
         """Arguments of `KernelCharts` for given weights of the charts."""
         fits = self._made
@@ -174,7 +207,8 @@ class ChartFits:
         for (fit, _, core, inner), region in zip(fits, regions, strict=True):
             inside = inner & (region.depth(fit.codes) >= 0)
             every = torch.cat([fit.codes[inside], region.grid()])
-            codes.append(every[farthest(every, _CODES)])
+            place = farthest(every, _CODES)
+            codes.append(every[torch.nn.functional.pad(place, (0, _CODES - len(place)))])
             # Points that several charts hold are drawn about in one.
             own = fit.codes[inside & core].numpy()
             near = torch.from_numpy(cKDTree(codes[-1].numpy()).query(own)[1])

@@ -15,6 +15,8 @@ CENTRES = (500, 2500)
 _WORK, _COARSE_CENTRES = 1e9, 250
 _BLOCK = 4_000_000
 _PAIRINGS = 32
+# Least mean squared cosine: those of grids may all be zero.
+_LEAST = 1e-4
 
 
 class Scale(NamedTuple):
@@ -91,5 +93,5 @@ def angles(
                 cosine = product**2 / np.maximum(first * second, 1e-300)
                 square[j, here] += np.minimum(cosine, 1).mean(1) / _PAIRINGS
                 variance[j, here] += first.mean(1) / (2 * _PAIRINGS)
-    median = np.median(variance, 1)
+    median, square = np.median(variance, 1), np.maximum(square, _LEAST)
     return [Scale(k, part, radius[j], square[j], float(median[j])) for j, k in enumerate(sizes)]

@@ -54,7 +54,7 @@ class GeomstatsChart(ImmersedSet):
         if not 0 <= integer(index, "index") < atlas.n_charts:
             raise ValueError(f"index must be in 0..{atlas.n_charts - 1}, got {index}.")
         single = SingleChart(atlas.charts, index)
-        single_atlas = Atlas(single, noise_std=atlas.noise_std, tolerance=atlas.tolerance)
+        single_atlas = Atlas(single, None, atlas.noise_std, atlas.tolerance, atlas.agreement)
         self.atlas = single_atlas.to(torch.float64).to("cpu")
         self.induced = InducedMetric(self.atlas, tolerance)
         super().__init__(self.atlas.dim, equip=equip)

@@ -18,7 +18,7 @@ from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.atlas.quality import Quality
 from learnedmanifolds.charts.kernel import KernelCharts
 from learnedmanifolds.learning.cells import Cover, divide
-from learnedmanifolds.learning.chart_fits import ChartFits, fit_cover
+from learnedmanifolds.learning.chart_fits import ChartFits, Shared, fit_cover
 from learnedmanifolds.learning.kernel_fit import EXACT
 from learnedmanifolds.learning.nodes import Nodes, make_nodes
 from learnedmanifolds.learning.noise import noise_level
@@ -42,6 +42,8 @@ _MOST, _TOO_MUCH = 0.95, 2.0
 # So many times the nodes are tried while charts leave more.
 _MORE = (2, 4)
 _LEAST_NOISE = 1e-6
+# How far charts may be apart, in units of what nearly all overlaps are.
+_APART, _NEARLY_ALL_SHARED = 6.0, 0.99
 # Part of the variance that coordinates have which stand out from noise, or there is more than noise.
 _CLEAR = 0.9
 # Points that are looked at: more make charts hardly better.
@@ -262,7 +264,30 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         noise = units.scale * max((square / max(1, n - d)) ** 0.5, _LEAST_NOISE)
         usual = (max(0, n - d) ** 0.5 + 4) * noise
         far = units.scale * _TOLERANCE * float(left.quantile(_NEARLY_ALL))
-        return Atlas.owning(charts, fits.shares, noise, max(usual, far) if good else usual)
+        tolerance = max(usual, far) if good else usual
+        apart = _disagreement(charts, fits.shared())
+        agreement = None if apart is None else max(apart, _LEAST_NOISE * units.scale)
+        return Atlas.owning(charts, fits.shares, noise, tolerance, agreement)
+
+
+def _disagreement(charts: KernelCharts, shared: Shared) -> float | None:
+    """How far charts may be from each other's points, `Atlas.agreement`; None where none overlap.
+
+    Several times what they differ by where nearly all of the data say that both are.
+    """
+    (one, other), (at, start) = shared
+    if not len(one):
+        return None
+    gaps = []
+    for k in range(charts.n_charts):
+        rows = (other == k).nonzero().squeeze(1)
+        for own in one[rows].unique().tolist():
+            here = rows[one[rows] == own]
+            point = charts.decode(at[here], own)
+            seen = charts.seen_from(point, k)
+            found = charts.refined(seen, torch.full_like(here, k), start[here])
+            gaps.append((charts.decode(found, k) - point).norm(dim=1))
+    return _APART * float(torch.cat(gaps).quantile(_NEARLY_ALL_SHARED))
 
 
 def _bent(atlas: Atlas) -> float:

@@ -394,6 +394,12 @@ def test_noise_in_every_pixel_is_no_dimension():
         assert lm.KernelAtlas(random_state=0).fit(x).dim_ == dim
 
 
+def test_neighbours_at_right_angles_are_no_error():
+    for seed in range(3):
+        found = lm.dimension(np.random.default_rng(seed).random((100, 5)) > 0.5)
+        assert math.isfinite(found.estimate)
+
+
 def turning(n, std, rng):
     """A closed curve of three frequencies, in fifty features."""
     t = rng.uniform(0, 2 * math.pi, n)

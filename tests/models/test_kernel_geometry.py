@@ -221,3 +221,44 @@ def test_asked_together_charts_find_their_own_points_up_to_their_borders(name):
         coords, error = atlas.claims(atlas.decode(z, k).flatten(1))
         assert torch.allclose(coords[k], z, rtol=0, atol=1e-7)
         assert float(error[k].max()) < 1e-9
+
+
+@pytest.mark.parametrize("seed", [101, 104, 109])
+def test_distances_on_a_circle_of_few_exact_points_go_the_short_way(seed):
+    # What such charts leave of their points says nothing of how far apart they are between these.
+    def circle(t):
+        return np.c_[np.cos(t), np.sin(t)]
+
+    rng = np.random.default_rng(seed)
+    q = np.sort(rng.uniform(0, 2 * np.pi, 40))
+    atlas = lm.KernelAtlas(random_state=0).fit(circle(q)).atlas_
+    first, second = np.r_[q, rng.uniform(0, 2 * np.pi, 40)], np.r_[np.roll(q, 1), q]
+    wanted = np.abs(first - second)
+    wanted = np.minimum(wanted, 2 * np.pi - wanted)
+    found = InducedMetric(atlas).dist(*(atlas.locate(circle(t)) for t in (first, second)))
+    np.testing.assert_allclose(found, wanted, rtol=0.02, atol=0.05)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_distances_on_a_circle_whose_tolerance_is_larger_than_it(seed):
+    # Noise of 0.05 in 300 features is 0.87 in all.
+    frame = np.linalg.qr(np.random.default_rng(5).standard_normal((300, 2)))[0].T
+    rng = np.random.default_rng(seed)
+
+    def circle(t):
+        return np.c_[np.cos(t), np.sin(t)] @ frame
+
+    x = circle(rng.uniform(0, 2 * np.pi, 600)) + 0.05 * rng.standard_normal((600, 300))
+    atlas = lm.KernelAtlas(random_state=0).fit(x).atlas_
+    assert atlas.tolerance > 1 > atlas.agreement
+    u = np.linspace(0, 6.2, 63)
+    found = InducedMetric(atlas).dist(*(atlas.locate(circle(t)) for t in (u, u + 0.35)))
+    np.testing.assert_allclose(found, 0.35, atol=0.06)
+
+
+def test_a_chart_thinner_than_its_grid_is_fitted():
+    # Points of a circle in a chart of the plane.
+    t = np.random.default_rng(0).uniform(0, 2 * np.pi, 400)
+    x = np.c_[np.cos(t), np.sin(t)]
+    atlas = lm.KernelAtlas(dim=2, random_state=0).fit(x).atlas_
+    assert float((atlas.project(x) - torch.from_numpy(x)).norm(dim=1).max()) < 0.01
