@@ -352,7 +352,9 @@ def _read(
             reason = (
                 "the estimate rises from the finest scale on, as where curvature is not resolved"
             )
-    if noisy and (flat := _flat(x)):
+    # Where the estimate rises again points bend, and planes that they bend in are more than it.
+    flat = _flat(x) if noisy else 0
+    if 0 < flat < estimate or (flat and dims[-1] <= estimate):
         at, estimate, error, noisy = n_finest - 1, float(flat), _MODEL * flat, ""
     reason = reason or noisy
     local = 1 / profile[max(at, n_finest - 1)].square

@@ -429,6 +429,15 @@ def test_curves_whose_neighbourhoods_are_near_lines_are_read_through_their_noise
         assert lm.dimension(bent("helix", 500, 0.05, rng)).value == 1
 
 
+def test_planes_in_which_a_noisy_curve_bends_are_not_its_dimension():
+    y, x = np.mgrid[-4:5, -4:5]
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        turn = rng.uniform(0, math.pi, (300, 1, 1))
+        lines = np.exp(-((x * np.sin(turn) - y * np.cos(turn)) ** 2))
+        assert lm.dimension(lines + 0.02 * rng.standard_normal(lines.shape)).value in (1, None)
+
+
 @pytest.mark.parametrize(
     ("name", "n", "std", "d"),
     [
