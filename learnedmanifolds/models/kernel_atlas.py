@@ -21,7 +21,7 @@ from learnedmanifolds.learning.cells import Cover, divide
 from learnedmanifolds.learning.chart_fits import ChartFits, Shared, fit_cover
 from learnedmanifolds.learning.kernel_fit import EXACT
 from learnedmanifolds.learning.nodes import Nodes, make_nodes
-from learnedmanifolds.learning.noise import noise_level
+from learnedmanifolds.learning.noise import noise_level, spacing
 from learnedmanifolds.learning.outliers import groups_apart, outlying
 from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.models.atlas_estimator import AtlasEstimator
@@ -44,6 +44,7 @@ _MORE = (2, 4)
 _LEAST_NOISE = 1e-6
 # How far charts may be apart, in units of what nearly all overlaps are.
 _APART, _NEARLY_ALL_SHARED = 6.0, 0.99
+_LARGEST_APART = 0.5
 # Part of the variance that coordinates have which stand out from noise, or there is more than noise.
 _CLEAR = 0.9
 # Points that are looked at: more make charts hardly better.
@@ -266,7 +267,9 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         far = units.scale * _TOLERANCE * float(left.quantile(_NEARLY_ALL))
         tolerance = max(usual, far) if good else usual
         apart = _disagreement(charts, fits.shared())
-        agreement = None if apart is None else max(apart, _LEAST_NOISE * units.scale)
+        # Charts farther from each other than points are do not overlap but part.
+        most = max(tolerance, _LARGEST_APART * units.scale * spacing(coordinates))
+        agreement = None if apart is None else min(max(apart, _LEAST_NOISE * units.scale), most)
         return Atlas.owning(charts, fits.shares, noise, tolerance, agreement)
 
 

@@ -9,7 +9,7 @@ from kernel_atlases import kernel_atlas
 from oracles import StepLine, angle_of, draw, random_flow, torus_distance, unit
 from scipy import stats
 
-from learnedmanifolds import Atlas
+from learnedmanifolds import Atlas, load
 from learnedmanifolds.charts import Charts, CircleCharts, SphereCharts, TorusCharts
 
 CASES = {
@@ -426,3 +426,15 @@ def test_components_are_those_of_the_data():
     # Each circle is on one side.
     assert len(set(zip(label[at.chart].tolist(), left.tolist(), strict=True))) == 2
     assert Atlas(TorusCharts()).components.tolist() == [0] * TorusCharts().n_charts
+
+
+def test_agreement_is_kept_and_checked(tmp_path):
+    atlas = kernel_atlas("two_circles")
+    # Noise moves points far more than charts differ by.
+    assert 0 < atlas.agreement < atlas.tolerance
+    atlas.save(tmp_path / "a.safetensors")
+    assert load(tmp_path / "a.safetensors").agreement == atlas.agreement
+    assert Atlas(CircleCharts(), tolerance=0.1).agreement == 0.1
+    for bad in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="agreement must"):
+            Atlas(CircleCharts(), agreement=bad)
