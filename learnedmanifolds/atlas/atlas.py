@@ -57,6 +57,8 @@ class Atlas:
     agreement : float, optional
         How far charts may be from a point of the manifold itself that they hold, so that paths go on in
         them: several times what overlapping charts disagree by; by default `tolerance`.
+    copy_charts : bool
+        Whether to copy the charts. Otherwise the atlas freezes them, and nobody else may change them.
 
     Raises
     ------
@@ -73,34 +75,11 @@ class Atlas:
         noise_std: float = 0.01,
         tolerance: float | None = None,
         agreement: float | None = None,
+        copy_charts: bool = True,
     ) -> None:
         if not isinstance(charts, Charts):
             raise TypeError(f"charts must be a Charts object, got {type(charts).__name__}.")
-        self._take(copy.deepcopy(charts), weights, noise_std, tolerance, agreement)
-
-    @classmethod
-    @differentiable()
-    def owning(
-        cls,
-        charts: Charts,
-        weights: ArrayLike | None = None,
-        noise_std: float = 0.01,
-        tolerance: float | None = None,
-        agreement: float | None = None,
-    ) -> Self:
-        """An atlas of charts that nobody else will change: they are not copied, but frozen."""
-        made = cls.__new__(cls)
-        made._take(charts, weights, noise_std, tolerance, agreement)
-        return made
-
-    def _take(
-        self,
-        charts: Charts,
-        weights: ArrayLike | None,
-        noise_std: float,
-        tolerance: float | None,
-        agreement: float | None,
-    ) -> None:
+        charts = copy.deepcopy(charts) if copy_charts else charts
         self.charts = charts.requires_grad_(False).eval()
         self.noise_std = positive(noise_std, "noise_std")
         usual = (math.sqrt(max(0, charts.n_ambient - charts.dim)) + 4) * self.noise_std

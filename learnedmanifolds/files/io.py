@@ -84,7 +84,7 @@ def _atlas(record: Record) -> Atlas:
     # Weights are stored normalised in their dtype; they go back bit by bit.
     # Files of before are without.
     agreement = _length(header.get("agreement", header["tolerance"]), "agreement")
-    atlas = Atlas.owning(charts, None, noise_std, tolerance, agreement)
+    atlas = Atlas(charts, None, noise_std, tolerance, agreement, copy_charts=False)
     atlas.weights = weights
     require_usable(atlas)
     return atlas

@@ -270,7 +270,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         # Charts farther from each other than points are do not overlap but part.
         most = max(tolerance, _LARGEST_APART * units.scale * spacing(coordinates))
         agreement = None if apart is None else min(max(apart, _LEAST_NOISE * units.scale), most)
-        return Atlas.owning(charts, fits.shares, noise, tolerance, agreement)
+        return Atlas(charts, fits.shares, noise, tolerance, agreement, copy_charts=False)
 
 
 def _disagreement(charts: KernelCharts, shared: Shared) -> float | None:

@@ -207,7 +207,7 @@ def test_samples_follow_weights_and_latent_density():
 
 
 def test_the_atlas_owns_its_charts():
-    charts = random_flow(2, 3)
+    charts = random_flow(2, 3).requires_grad_(True)
     atlas = Atlas(charts)
     coords, chart = places(atlas)
     x = atlas.decode(coords, chart)
@@ -438,3 +438,14 @@ def test_agreement_is_kept_and_checked(tmp_path):
     for bad in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match="agreement must"):
             Atlas(CircleCharts(), agreement=bad)
+
+
+def test_charts_are_copied_unless_they_are_given_away():
+    charts = random_flow(2, 3).requires_grad_(True)
+    assert Atlas(charts).charts is not charts
+    assert next(charts.parameters()).requires_grad
+    given = Atlas(charts, copy_charts=False)
+    assert given.charts is charts
+    assert not next(charts.parameters()).requires_grad
+    with pytest.raises(TypeError, match="charts must be"):
+        Atlas(torch.nn.Linear(2, 3), copy_charts=False)

@@ -262,3 +262,17 @@ def test_a_chart_thinner_than_its_grid_is_fitted():
     x = np.c_[np.cos(t), np.sin(t)]
     atlas = lm.KernelAtlas(dim=2, random_state=0).fit(x).atlas_
     assert float((atlas.project(x) - torch.from_numpy(x)).norm(dim=1).max()) < 0.01
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_the_agreement_bounds_what_overlapping_charts_differ_by_and_is_less_than_noise(name):
+    atlas = kernel_atlas(name)
+    at = atlas.sample_coords(2000, seed=3)
+    coords, error = atlas.claims(values(atlas, at).flatten(1))
+    other = atlas.charts.domain.depth(coords) > 0.05
+    other[at.chart, torch.arange(2000)] = False
+    # All sheets that pass within the tolerance are the same one on these.
+    apart = error[other & (error < atlas.tolerance)]
+    assert len(apart) > 50
+    assert float(apart.quantile(0.99)) < atlas.agreement / 4
+    assert atlas.agreement < min(atlas.tolerance, 60 * float(apart.median()))
