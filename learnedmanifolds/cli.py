@@ -291,6 +291,7 @@ def info(atlas: AtlasPath, json_path: JsonPath = None) -> None:
         "noise (sigma_x)": manifold.noise_std,
         "tolerance": manifold.tolerance,
         "weights": manifold.weights.tolist(),
+        "density": manifold.has_density,
     }
     table = Table(show_header=False)
     for name, value in facts.items():

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import numbers
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +19,7 @@ from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer, po
 from learnedmanifolds._grad import differentiable
 from learnedmanifolds._record import Record, write
 from learnedmanifolds.atlas.batches import PIECE, by_chart, in_pieces, single
+from learnedmanifolds.atlas.distribution import DataDistribution
 from learnedmanifolds.atlas.nearest import anchors, followed, nearest
 from learnedmanifolds.atlas.quality import Quality, measure_quality
 from learnedmanifolds.atlas.transition import deepest_other, move, on_sheet
@@ -65,6 +67,9 @@ class Atlas:
     TypeError, ValueError
         If an argument has the wrong type, shape or range.
     """
+
+    # Of the class: pickles of older versions are without.
+    _data: DataDistribution | None = None
 
     # Parameters made in inference mode could not be differentiated through later.
     @differentiable()
@@ -142,6 +147,8 @@ class Atlas:
             vars(other).pop(cached, None)
         other.charts = copy.deepcopy(self.charts).to(target)
         other.weights = self.weights.to(target)
+        if self._data is not None:
+            other._data = self._data.to(target, other)
         return other
 
     def __getstate__(self) -> dict[str, Any]:
@@ -226,9 +233,13 @@ class Atlas:
     def _log_claims(self, x: Tensor, prior: bool) -> Tensor:
         """Log of what each chart makes of points (N, n), up to a constant, (K, N)."""
         coords = self.charts.encode(x)
+        made = self.charts.decode(coords)
         # Squares, not squared norms: a norm has no second derivative on the manifold itself.
-        square = (self.charts.decode(coords) - x).square().sum(-1)
-        return self._log_weighted(coords, square, prior)
+        square = (made - x).square().sum(-1)
+        if self._data is None:
+            return self._log_weighted(coords, square, prior)
+        along = self._data.density.log_prob(made.flatten(0, 1)).view_as(square)
+        return along + self.charts.log_latent(coords) - square / (2 * self.noise_std**2)
 
     def _log_weighted(self, coords: Tensor, square: Tensor, prior: bool) -> Tensor:
         """The same of coordinates (K, N, d) and squared distances from the points there (K, N)."""
@@ -237,19 +248,122 @@ class Atlas:
         return log_weights + density - square / (2 * self.noise_std**2)
 
     def responsibilities(self, x: ArrayLike) -> Tensor:
-        """Posterior probabilities (N, K) of the charts, softmax of ELBO + log alpha; no noise."""
+        """Posterior probabilities (N, K) of the charts of points (N, *ambient_shape); no noise.
+
+        Softmax of ELBO + log alpha; where the atlas has a density, of its logarithm at what each chart
+        makes of the point, instead of alpha and the prior of its coordinates.
+        """
         return torch.softmax(self._log_claims(self.flat(x), prior=True), dim=0).T
 
-    def log_density(self, x: ArrayLike) -> Tensor:
-        """Log of sum_k alpha_k q(E_k x) exp(-|x - D_k E_k x|^2 / (2 sigma_x^2)), (N,), in nats.
+    def with_density(self, x: ArrayLike, at: Located | None = None) -> Self:
+        """The atlas with the density of data along it and their noise around it.
 
-        The latent density as a function of the ambient point (N, *ambient_shape), the same from every
-        chart; it falls toward the boundary of the manifold. Differentiable in x.
+        `KernelAtlas` gives its atlas those of the points that it fits. The density is learned when it is
+        first asked for.
+
+        Parameters
+        ----------
+        x : array, shape (N, *ambient_shape)
+            Points farther than the tolerance do not count.
+        at : Located, optional
+            The places nearest to them, if they are known.
+
+        Returns
+        -------
+        Atlas
+            A copy that shares the charts.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is no finite array of such points, or fewer than 2 (d + 2) are within the tolerance.
+        """
+        flat = self.flat(x)
+        with torch.no_grad():
+            places = self.locate(x) if at is None else self._places(at, len(flat))
+            gap = (self.decode(places.coords, places.chart).flatten(1) - flat).norm(dim=1)
+            near = gap <= self.tolerance
+            if int(near.sum()) < 2 * (self.dim + 2):
+                raise ValueError(
+                    f"x must have at least {2 * (self.dim + 2)} points within the tolerance "
+                    f"{self.tolerance:.3g} of the manifold, got {int(near.sum())} of {len(flat)}."
+                )
+            held = Located(places.chart[near], places.coords[near])
+            other = copy.copy(self)
+            other._data = DataDistribution.of(other, flat[near], held)
+        return other
+
+    def restore_density(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take density and noise from what `record` holds of them; `ValueError` if they do not fit."""
+        self._data = DataDistribution.restored(self, tensors)
+
+    @property
+    def has_density(self) -> bool:
+        """Whether data are known, from which `log_prob` and `log_likelihood` are."""
+        return self._data is not None
+
+    @property
+    def distribution(self) -> DataDistribution:
+        """Density and noise of the data that the atlas was learned from, or `with_density` was given.
+
+        Raises
+        ------
+        ValueError
+            If there are no data.
+        """
+        if self._data is None:
+            raise ValueError(
+                "atlas must know data to have a density, this one was made without; "
+                "atlas.with_density(x) learns it."
+            )
+        return self._data
+
+    def log_prob(self, x: ArrayLike) -> Tensor:
+        """Log density (N,), in nats, of the data along the manifold at the points nearest to x.
+
+        With respect to the Riemannian volume: its exponential has the integral one over the manifold, and
+        is the same from every chart. See `atlas.density.Density`.
+
+        Parameters
+        ----------
+        x : array, shape (N, *ambient_shape)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is no finite array of such points, or the atlas has no data.
+        """
+        density, at = self.distribution.density, self.locate(x)
+        return density.log_prob(self.decode(at.coords, at.chart).flatten(1))
+
+    def log_likelihood(self, x: ArrayLike) -> Tensor:
+        """Log density (N,), in nats, of noisy data at points (N, *ambient_shape) of the space.
+
+        That along the manifold times that of the noise in the normal space, as the data show it, over the
+        volume by which normal spaces spread out. With respect to volume in the units of the data.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is no finite array of such points, or the atlas has no data.
+        """
+        flat = self.flat(x)
+        with torch.no_grad():
+            return self.distribution.log_likelihood(flat, self.locate(x))
+
+    def log_density(self, x: ArrayLike) -> Tensor:
+        """The prior of inverse problems, as a function of points (N, *ambient_shape): (N,), in nats.
+
+        Up to a constant `log_prob` where the atlas has data. Otherwise the log of
+        sum_k alpha_k q(E_k x) exp(-|x - D_k E_k x|^2 / (2 sigma_x^2)), the latent density, which falls
+        toward the boundary of the manifold. The same from every chart; differentiable in x.
         """
         return self.log_density_flat(self.flat(x))
 
     def log_density_flat(self, x: Tensor) -> Tensor:
         """See `log_density`; of unchecked flat points (N, n), also inside `torch.func`."""
+        if self._data is not None:
+            return self._data.density.log_prob(x)
         return torch.logsumexp(self._log_claims(x, prior=False), dim=0)
 
     def locate(self, x: ArrayLike) -> Located:
@@ -323,13 +437,25 @@ class Atlas:
         return nearest(self, x)
 
     def sample(self, n: int, seed: int | None = None) -> Tensor:
-        """Points (n, *ambient_shape): a chart by its weight, coordinates by its latent density."""
+        """Points (n, *ambient_shape) by the density of the data; see `sample_coords`."""
         located = self.sample_coords(n, seed)
         return self.decode(located.coords, located.chart)
 
     def sample_coords(self, n: int, seed: int | None = None) -> Located:
-        """Charts and coordinates of `sample`; the density's tails outside the domain are left out."""
+        """Charts and coordinates of `sample`.
+
+        Of an atlas without data: a chart by its weight, coordinates by its latent density, without its
+        tails outside the domain.
+        """
         count, source = integer(n, "n", minimum=1), generator(seed)
+        return (
+            self.draw(count, source)
+            if self._data is None
+            else self._data.density.draw(count, source)
+        )
+
+    def draw(self, count: int, source: torch.Generator | None) -> Located:
+        """Places of so many points by the charts' latent densities, whether or not there are data."""
         chart = torch.multinomial(self.weights.cpu().double(), count, True, generator=source)
         coords = self.charts.draw(chart, source)
         return Located(chart.to(self.device), coords.to(dtype=self.dtype, device=self.device))
@@ -347,7 +473,8 @@ class Atlas:
     @functools.cached_property
     def half_diagonal(self) -> float:
         """Half the diagonal of the cube that holds a sample of 128 points, in units of the data."""
-        points = self.sample(128, seed=0).flatten(1)
+        at = self.draw(128, generator(0))
+        points = self.decode(at.coords, at.chart).flatten(1)
         return 0.5 * float((points.amax(0) - points.amin(0)).norm())
 
     def quality(self, x: ArrayLike) -> Quality:
@@ -427,7 +554,8 @@ class Atlas:
             "agreement": repr(self.agreement),
         }
         tensors = {f"charts.{name}": t for name, t in self.charts.state_dict().items()}
-        return Record(header, {**tensors, "weights": self.weights})
+        known = {} if self._data is None else self._data.tensors()
+        return Record(header, {**tensors, **known, "weights": self.weights})
 
     def flat(self, x: ArrayLike, name: str = "x") -> Tensor:
         """Checked points as a tensor (N, n) of the atlas' dtype and device."""
@@ -437,6 +565,13 @@ class Atlas:
     def _coords(self, coords: ArrayLike) -> Tensor:
         checked = as_tensor(coords, "coords", shape=(None, self.dim))
         return checked.to(dtype=self.dtype, device=self.device)
+
+    def _places(self, at: Located, count: int) -> Located:
+        coords = self._coords(at.coords)
+        if len(coords) != count:
+            raise ValueError(f"at must have a place for each of {count} points, got {len(coords)}.")
+        chart = self._chart(at.chart, count)
+        return Located(torch.as_tensor(chart, device=self.device).expand(count), coords)
 
     def _chart(self, chart: ArrayLike | int, count: int) -> Tensor | int:
         if isinstance(chart, numbers.Integral | bool):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from learnedmanifolds.charts.domain import Chart, Domain, Walls
-from learnedmanifolds.charts.splines import CubicSplines
 
 # How steeply the depth falls to the faces of the box, inside which all domains are.
 _EDGE = 0.95
@@ -15,18 +16,30 @@ _AHEAD, _LONGEST = 1e-6, 0.2
 _ROUNDINGS = 64
 
 
+class Level(Protocol):
+    """A smooth function of the coordinates of charts, such as `CubicSplines` and `BumpLevel`."""
+
+    def __call__(self, coords: Tensor, chart: Chart = None) -> Tensor:
+        """Values (..., N) at coordinates (..., N, d)."""
+        ...
+
+    def slope(self, coords: Tensor, chart: Chart) -> tuple[Tensor, Tensor]:
+        """Values (..., N) and gradients (..., N, d)."""
+        ...
+
+
 class LevelDomain(Domain):
-    """Where splines are positive: an approximate signed distance from the data's border.
+    """Where a function is positive: an approximate signed distance from the data's border.
 
     Parameters
     ----------
-    level : CubicSplines
-        The depth, about 1 inside and -1 far outside.
+    level : Level
+        The depth, about 1 inside and negative outside.
     inner : Tensor, shape (K, A, d)
         Points all over each domain.
     """
 
-    def __init__(self, level: CubicSplines, inner: Tensor) -> None:
+    def __init__(self, level: Level, inner: Tensor) -> None:
         self.level, self.inner = level, inner
 
     def depth(self, coords: Tensor, chart: Chart = None) -> Tensor:

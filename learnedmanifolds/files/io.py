@@ -70,6 +70,7 @@ def _atlas(record: Record) -> Atlas:
     total = float(weights.double().sum())
     if weights.ndim != 1 or bool((weights < 0).any()) or abs(total - 1) > 1e-3:
         raise ValueError(f"its weights must be probabilities (K,), got {weights}.")
+    data = {name: tensors.pop(name) for name in list(tensors) if not name.startswith("charts.")}
     state = {name.removeprefix("charts."): tensor for name, tensor in tensors.items()}
     config = _config(header["config"], family, len(weights), state)
     noise_std, tolerance = (_length(header[name], name) for name in ("noise_std", "tolerance"))
@@ -86,6 +87,8 @@ def _atlas(record: Record) -> Atlas:
     agreement = _length(header.get("agreement", header["tolerance"]), "agreement")
     atlas = Atlas(charts, None, noise_std, tolerance, agreement, copy_charts=False)
     atlas.weights = weights
+    if data:
+        atlas.restore_density(data)
     require_usable(atlas)
     return atlas
 

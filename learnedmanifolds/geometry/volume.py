@@ -11,19 +11,21 @@ from learnedmanifolds._check import generator
 from learnedmanifolds.geometry.geodesic import flow
 from learnedmanifolds.geometry.local import ChartedManifold, LocalGeometry, Located
 
-_CHUNK = 4096
+# Points at a time, and numbers in what all charts make of them.
+_CHUNK, _NUMBERS = 4096, 2**24
 _FEW = 128
 _HEADROOM = 1.5
 
 
-def _density(manifold: ChartedManifold, point: Located) -> Tensor:
+def shared_density(manifold: ChartedManifold, point: Located) -> Tensor:
     """Volume of a unit of coordinates times the chart's share of the point, (N,).
 
     Charts that hold a point share it in proportion to its depths in them: a partition of unity that
     is continuous where a chart ends inside another.
     """
     parts = []
-    for chart, coords in zip(point.chart.split(_CHUNK), point.coords.split(_CHUNK), strict=True):
+    size = max(_FEW, min(_CHUNK, _NUMBERS // (manifold.n_charts * manifold.charts.n_ambient)))
+    for chart, coords in zip(point.chart.split(size), point.coords.split(size), strict=True):
         local = LocalGeometry(manifold, coords, chart, first_order=True)
         theirs, error = manifold.claims(local.point)
         domain = manifold.charts.domain
@@ -43,11 +45,11 @@ def volume(manifold: ChartedManifold, n_points: int) -> float:
     coords = 2 * sobol.draw(n_points, dtype=torch.float64) - 1
     coords = coords.to(dtype=manifold.dtype, device=manifold.device).repeat(k, 1)
     chart = torch.arange(k, device=manifold.device).repeat_interleave(n_points)
-    return float(_density(manifold, Located(chart, coords)).double().sum()) * 2**d / n_points
+    return float(shared_density(manifold, Located(chart, coords)).double().sum()) * 2**d / n_points
 
 
 def _box_density(manifold: ChartedManifold, point: Located) -> Tensor:
-    """Volume of a unit of coordinates, zero outside the charts, (N,): no `_density` is more."""
+    """Volume of a unit of coordinates, zero outside the charts, (N,): no `shared_density` is more."""
     local = LocalGeometry(manifold, point.coords, point.chart, first_order=True)
     inside = manifold.charts.domain.depth(point.coords, point.chart) >= 0
     return torch.where(inside, local.volume_density, 0.0)
@@ -72,7 +74,7 @@ def uniform(manifold: ChartedManifold, n: int, seed: int | None) -> Located:
         return point, torch.cat([_box_density(manifold, Located(*piece)) for piece in pieces])
 
     def density(point: Located, rows: Tensor) -> Tensor:
-        return _density(manifold, Located(point.chart[rows], point.coords[rows]))
+        return shared_density(manifold, Located(point.chart[rows], point.coords[rows]))
 
     def highest(point: Located, limit: Tensor, least: float = 0.0) -> float:
         """The largest density above one, of points in the order of their limits."""

@@ -11,9 +11,11 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from learnedmanifolds.geometry.farthest import farthest
+from learnedmanifolds.geometry.local import Located
+from learnedmanifolds.geometry.principal import Principal
 from learnedmanifolds.learning.cells import Cell, Cover
 from learnedmanifolds.learning.codes import interpolate
-from learnedmanifolds.learning.farthest import farthest
 from learnedmanifolds.learning.kernel_fit import (
     ENOUGH,
     EXACT,
@@ -23,7 +25,6 @@ from learnedmanifolds.learning.kernel_fit import (
 )
 from learnedmanifolds.learning.nodes import Nodes
 from learnedmanifolds.learning.noise import UNTOLD, spacing
-from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.learning.region import Region
 
 # A chart that leaves more than this times the noise is split, at most so many times over.
@@ -174,6 +175,16 @@ class ChartFits:
             some = some[:: max(1, len(x) * x.shape[1] // _NUMBERS)]
             gaps.append((x[index[some]] - fit.features()[some] @ own).norm(dim=1))
         return torch.cat(gaps)
+
+    def located(self) -> tuple[Tensor, Located]:
+        """Points that are in cores of cells, each in one, and where they are."""
+        rows, chart, coords = [], [], []
+        for k, (fit, index, core, inner) in enumerate(self._made):
+            own = core & inner
+            rows.append(index[own])
+            chart.append(torch.full_like(index[own], k))
+            coords.append(fit.codes[own])
+        return torch.cat(rows), Located(torch.cat(chart), torch.cat(coords))
 
     def shared(self) -> Shared:
         """Places in two charts, halfway between points that both hold, so that one is near the other."""

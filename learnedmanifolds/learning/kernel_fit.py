@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from learnedmanifolds.charts.kernel_features import TREND, KernelFeatures
+from learnedmanifolds.geometry.farthest import farthest
 from learnedmanifolds.learning.codes import interpolate
-from learnedmanifolds.learning.farthest import farthest
 
 # Bumps of a chart by its dimension, at first.
 BUMPS = {1: 40, 2: 100, 3: 200}

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
-from learnedmanifolds.learning.farthest import farthest
+from learnedmanifolds.geometry.farthest import farthest
 from learnedmanifolds.learning.ridges import closed, ridge
 from learnedmanifolds.learning.scales import at_scales
 from learnedmanifolds.learning.shortest_path import greedy_curves, shortest_path

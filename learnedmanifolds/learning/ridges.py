@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components, depth_first_order
 from scipy.spatial import cKDTree
 from sklearn.neighbors import NearestNeighbors
 
-from learnedmanifolds.learning.farthest import farthest
+from learnedmanifolds.geometry.farthest import farthest
 
 # Points that the density is of, that tell it, and how many climb to its ridges for each node.
 _MOST, _SOME, _CLIMBING = 20_000, 200, 2

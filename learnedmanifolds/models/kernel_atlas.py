@@ -17,13 +17,14 @@ from learnedmanifolds._grad import differentiable
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.atlas.quality import Quality
 from learnedmanifolds.charts.kernel import KernelCharts
+from learnedmanifolds.geometry.local import Located
+from learnedmanifolds.geometry.principal import Principal
 from learnedmanifolds.learning.cells import Cover, divide
 from learnedmanifolds.learning.chart_fits import ChartFits, Shared, fit_cover
 from learnedmanifolds.learning.kernel_fit import EXACT
 from learnedmanifolds.learning.nodes import Nodes, make_nodes
 from learnedmanifolds.learning.noise import noise_level, spacing
 from learnedmanifolds.learning.outliers import groups_apart, outlying
-from learnedmanifolds.learning.principal import Principal
 from learnedmanifolds.models.atlas_estimator import AtlasEstimator
 from learnedmanifolds.models.auto_dimension import auto_dimension
 from learnedmanifolds.training.seeds import start_seeds
@@ -52,6 +53,8 @@ _FITTED = 50_000
 # Noise in units of the radius of curvature beyond which the shape is not clear, and points that tell: so
 # many, or numbers in them.
 _UNCLEAR, _BENT, _LEAST_BENT, _IN_BENT = 0.15, 256, 64, 2**19
+# Points that tell the density.
+_KNOWN = 2**14
 # Points that the quality is measured on: so many, or numbers in them.
 _JUDGED, _LEAST_JUDGED, _NUMBERS = 2048, 256, 2**22
 
@@ -270,7 +273,11 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         # Charts farther from each other than points are do not overlap but part.
         most = max(tolerance, _LARGEST_APART * units.scale * spacing(coordinates))
         agreement = None if apart is None else min(max(apart, _LEAST_NOISE * units.scale), most)
-        return Atlas(charts, fits.shares, noise, tolerance, agreement, copy_charts=False)
+        atlas = Atlas(charts, fits.shares, noise, tolerance, agreement, copy_charts=False)
+        rows, at = fits.located()
+        some = slice(None, None, -(-len(rows) // _KNOWN))
+        data = units.center + units.scale * x[rows[some]].unflatten(1, units.center.shape)
+        return atlas.with_density(data, Located(at.chart[some], at.coords[some]))
 
 
 def _disagreement(charts: KernelCharts, shared: Shared) -> float | None:
@@ -300,7 +307,7 @@ def _bent(atlas: Atlas) -> float:
     """
     n = atlas.charts.n_ambient
     count = min(_BENT, max(_LEAST_BENT, _IN_BENT // n))
-    at = atlas.sample_coords(count, seed=0)
+    at = atlas.draw(count, torch.Generator().manual_seed(0))
     local = atlas.geometry(at.coords, at.chart)
     source = torch.Generator().manual_seed(0)
     along = torch.randn(count, n, generator=source, dtype=torch.float64)

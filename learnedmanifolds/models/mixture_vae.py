@@ -134,6 +134,8 @@ class MixtureVAE(AtlasEstimator, TrainedEstimator):
         )
         self.history_ = {**history, "seeds": seeds[: len(runs)]}
         self.n_features_in_ = data[0].numel()
+        if self.quality_.coverage * len(data) >= 2 * (self.dim + 2):
+            self.atlas_ = self.atlas_.with_density(data)
         if not self.quality_.healthy:
             warnings.warn(
                 f"The atlas does not hold the data after {len(runs)} trainings: "

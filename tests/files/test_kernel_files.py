@@ -11,7 +11,7 @@ from oracles import draw
 from safetensors.torch import save_file
 
 import learnedmanifolds as lm
-from learnedmanifolds.charts import kernel
+from learnedmanifolds.charts import featured, kernel
 from learnedmanifolds.models.kernel_atlas import KernelAtlas
 
 
@@ -81,7 +81,7 @@ def test_an_atlas_of_single_precision_is_the_same_manifold(exact):
 
 
 def test_devices_without_double_precision_get_single(exact, monkeypatch):
-    monkeypatch.setattr(kernel, "_SINGLE", {"cpu"})
+    monkeypatch.setattr(featured, "_SINGLE", {"cpu"})
     single = exact.to(torch.float32)
     assert all(tensor.dtype is torch.float32 for tensor in single.charts.buffers())
     x = exact.sample(50, seed=0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from learnedmanifolds.learning.farthest import farthest
+from learnedmanifolds.geometry.farthest import farthest
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 8, 9, 60])

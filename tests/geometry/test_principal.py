@@ -4,7 +4,7 @@ import pytest
 import torch
 from oracles import draw
 
-from learnedmanifolds.learning.principal import Principal
+from learnedmanifolds.geometry.principal import Principal
 
 
 @pytest.mark.parametrize("n_features", [64, 65, 500, 5000])
