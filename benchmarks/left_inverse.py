@@ -36,8 +36,8 @@ from torch import Tensor
 from learnedmanifolds.charts.coupling import CouplingStack
 from learnedmanifolds.charts.kernel import KernelCharts
 from learnedmanifolds.charts.kernel_features import KernelFeatures
-from learnedmanifolds.learning.kernel_fit import KernelFit, fit_chart
 from learnedmanifolds.geometry.principal import Principal
+from learnedmanifolds.learning.kernel_fit import KernelFit, fit_chart
 from learnedmanifolds.learning.region import Region
 
 N, NOISE, NOISES = 1000, 0.01, (0.01, 0.05, 0.1)

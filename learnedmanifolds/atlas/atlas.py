@@ -255,7 +255,9 @@ class Atlas:
         """
         return torch.softmax(self._log_claims(self.flat(x), prior=True), dim=0).T
 
-    def with_density(self, x: ArrayLike, at: Located | None = None) -> Self:
+    def with_density(
+        self, x: ArrayLike, at: Located | None = None, unseen: ArrayLike | None = None
+    ) -> Self:
         """The atlas with the density of data along it and their noise around it.
 
         `KernelAtlas` gives its atlas those of the points that it fits. The density is learned when it is
@@ -267,6 +269,8 @@ class Atlas:
             Points farther than the tolerance do not count.
         at : Located, optional
             The places nearest to them, if they are known.
+        unseen : array of bool, shape (N,), optional
+            Those that charts were not fitted to, which alone tell the noise; by default all are.
 
         Returns
         -------
@@ -289,8 +293,11 @@ class Atlas:
                     f"{self.tolerance:.3g} of the manifold, got {int(near.sum())} of {len(flat)}."
                 )
             held = Located(places.chart[near], places.coords[near])
+            tell = torch.ones_like(near)
+            if unseen is not None:
+                tell = as_tensor(unseen, "unseen", dtype=torch.bool, shape=(len(flat),)).to(near)
             other = copy.copy(self)
-            other._data = DataDistribution.of(other, flat[near], held)
+            other._data = DataDistribution.of(other, flat[near], held, tell[near])
         return other
 
     def restore_density(self, tensors: Mapping[str, Tensor]) -> None:

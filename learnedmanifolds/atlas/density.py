@@ -27,6 +27,8 @@ _TOLD, _FOLDS, _ROWS = 2048, 4, 1024
 _PATIENCE, _TINY = 1, 1e-300
 # Steps of the weights, and how many times as long as those of EM: twice would not converge.
 _STEPS, _FASTER = 50, 1.9
+# Times that steps of draws that would leave the domain are halved.
+_HALVINGS = 5
 # The least part of a flat space's integral that a bump may have.
 _LEAST = 0.01
 
@@ -133,10 +135,17 @@ class Density:
         moved = torch.rand(count, 2, d, 1, generator=source, dtype=torch.float64).sum(1) - 1
         if d > MOST:
             moved = self.width * moved
-        coords = at.coords[pick] + (cell[pick] @ moved.to(cell)).squeeze(-1)
-        return Located(
-            at.chart[pick], self.bumps.manifold.charts.domain.confine(coords, at.chart[pick])
+        step, chart, coords = (
+            (cell[pick] @ moved.to(cell)).squeeze(-1),
+            at.chart[pick],
+            at.coords[pick],
         )
+        domain = self.bumps.manifold.charts.domain
+        for _ in range(_HALVINGS):
+            # Clamped to the border they would pile up there.
+            out = domain.depth(coords + step, chart) < 0
+            step = torch.where(out.unsqueeze(1), step / 2, step)
+        return Located(chart, domain.confine(coords + step, chart))
 
     def to(self, manifold: ChartedManifold) -> Density:
         """The same of the manifold in another dtype or on another device."""

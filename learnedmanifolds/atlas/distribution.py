@@ -52,11 +52,14 @@ class DataDistribution:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, manifold: ChartedManifold, x: Tensor, at: Located) -> Self:
-        """Of points (N, n) and the places nearest to them."""
+    def of(cls, manifold: ChartedManifold, x: Tensor, at: Located, unseen: Tensor) -> Self:
+        """Of points (N, n) and the places nearest to them; some, (N,) of bool, tell the noise."""
         n = x.shape[1]
         count = min(_POINTS, max(_FEWEST, _NUMBERS // (n * (1 + manifold.dim))))
-        rows = torch.arange(0, len(x), -(-len(x) // count), device=x.device)
+        rows = (
+            unseen.nonzero()[:, 0] if bool(unseen.any()) else torch.arange(len(x), device=x.device)
+        )
+        rows = rows[:: -(-len(rows) // count)]
         local = LocalGeometry(manifold, at.coords[rows], at.chart[rows], first_order=True)
         noise = NormalNoise.of(
             x[rows] - local.point,

@@ -14,6 +14,7 @@ from learnedmanifolds.charts.image import ImageCharts
 from learnedmanifolds.charts.jet import Jet
 from learnedmanifolds.charts.kernel import KernelCharts
 from learnedmanifolds.charts.learned import LearnedCharts
+from learnedmanifolds.charts.network import NetworkCharts
 from learnedmanifolds.charts.single import SingleChart
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ImageCharts",
     "Jet",
     "KernelCharts",
+    "NetworkCharts",
     "LearnedCharts",
     "PlaneCharts",
     "SingleChart",

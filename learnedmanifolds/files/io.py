@@ -16,10 +16,11 @@ from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.flow import FlowCharts
 from learnedmanifolds.charts.image import ImageCharts
 from learnedmanifolds.charts.kernel import KernelCharts
+from learnedmanifolds.charts.network import NetworkCharts
 from learnedmanifolds.files.usable import require_usable
 
 FAMILIES: dict[str, type[Charts]] = {
-    family.__name__: family for family in (FlowCharts, ImageCharts, KernelCharts)
+    family.__name__: family for family in (FlowCharts, ImageCharts, KernelCharts, NetworkCharts)
 }
 """Families of charts that files can hold, by the name that stands in the file."""
 

@@ -27,9 +27,9 @@ class Principal(NamedTuple):
     basis: Tensor | None
 
     @classmethod
-    def of(cls, x: Tensor, seed: int) -> Self:
-        """Of points (N, n): 64 components of more features, by a random part of many points."""
-        if x.shape[1] <= _MOST:
+    def of(cls, x: Tensor, seed: int, most: int = _MOST) -> Self:
+        """Of points (N, n): so many components of more features, by a random part of many points."""
+        if x.shape[1] <= most:
             return cls(None)
         rows, count = x, min(_ROWS, max(_LEAST_ROWS, _NUMBERS // x.shape[1]))
         if len(x) > count:
@@ -38,7 +38,7 @@ class Principal(NamedTuple):
         # What they leave is another part of the charts, so single precision will do for the basis.
         _, _, axes = randomized_svd(
             rows.float().numpy(),
-            min(_MOST, *rows.shape),
+            min(most, *rows.shape),
             n_iter=_ITERATIONS,
             # Single precision would lose the lesser ones.
             power_iteration_normalizer="QR",

@@ -88,18 +88,20 @@ class Cover:
     component : int
     dim : int
         d.
+    least : int
+        Nodes that a cell that was split has at least.
 
     References
     ----------
     Tenenbaum, de Silva, Langford, Science 290, 2000 (Isomap).
     """
 
-    def __init__(self, nodes: Nodes, component: int, dim: int) -> None:
+    def __init__(self, nodes: Nodes, component: int, dim: int, least: int = 0) -> None:
         self._own = np.flatnonzero(nodes.component == component)
         self._graph = nodes.graph[self._own][:, self._own]
         self._paths = dijkstra(self._graph, directed=False)
         self.dim = dim
-        self._least = 2 * (2 * dim + 3)
+        self._least = max(2 * (2 * dim + 3), least)
         everything = np.arange(len(self._own))
         self.cells = [self._cell(everything)]
 

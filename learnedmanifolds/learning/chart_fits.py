@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -40,10 +40,13 @@ _SHARED = 1024
 _NUMBERS = 2**23
 
 
-class _Made(NamedTuple):
+Fit = TypeVar("Fit")
+
+
+class Made(NamedTuple, Generic[Fit]):
     """A fit, its points, and which of these are its cell's own and in its domain."""
 
-    fit: KernelFit
+    fit: Fit
     rows: Tensor
     core: Tensor
     inner: Tensor
@@ -69,7 +72,7 @@ class ChartFits:
     def __init__(self, x: Tensor, nodes: Nodes) -> None:
         self.x, self._nodes = x, nodes
         self._node = nodes.owners(x.numpy())
-        self._made: list[_Made] = []
+        self._made: list[Made[KernelFit]] = []
         self.cells: list[Cell] = []
 
     def update(self, cells: Sequence[Cell]) -> None:
@@ -78,7 +81,7 @@ class ChartFits:
         self.cells = list(cells)
         self._made = [known.get(id(cell)) or self._fit(cell) for cell in self.cells]
 
-    def _fit(self, cell: Cell) -> _Made:
+    def _fit(self, cell: Cell) -> Made[KernelFit]:
         inside = np.flatnonzero(np.isin(self._node, cell.members))
         index = torch.from_numpy(inside)
         own = self.x[index]
@@ -93,7 +96,7 @@ class ChartFits:
         fit.codes = fit.codes[kept]
         fit.shrink()
         fit.settle()
-        return _Made(fit, index[kept], core[kept], inner[kept])
+        return Made(fit, index[kept], core[kept], inner[kept])
 
     @property
     def errors(self) -> Tensor:
@@ -177,38 +180,12 @@ class ChartFits:
         return torch.cat(gaps)
 
     def located(self) -> tuple[Tensor, Located]:
-        """Points that are in cores of cells, each in one, and where they are."""
-        rows, chart, coords = [], [], []
-        for k, (fit, index, core, inner) in enumerate(self._made):
-            own = core & inner
-            rows.append(index[own])
-            chart.append(torch.full_like(index[own], k))
-            coords.append(fit.codes[own])
-        return torch.cat(rows), Located(torch.cat(chart), torch.cat(coords))
+        """See `located`."""
+        return located(self._made)
 
     def shared(self) -> Shared:
-        """Places in two charts, halfway between points that both hold, so that one is near the other."""
-        n, d = len(self.x), self._made[0].fit.codes.shape[1]
-        count = torch.zeros(n, dtype=torch.int64)
-        chart = torch.zeros(n, 2, dtype=torch.int64)
-        codes = self.x.new_zeros(n, 2, d)
-        for k, (fit, index, _, inner) in enumerate(self._made):
-            for slot in (1, 0):
-                # The second one first: a point has one place of each chart.
-                held = inner & (count[index] == slot)
-                rows = index[held]
-                chart[rows, slot], codes[rows, slot] = k, fit.codes[held]
-                count[rows] += 3 if slot else 1
-        rows = (count > 2).nonzero().squeeze(1)
-        rows = rows[:: -(-len(rows) // _SHARED)] if len(rows) else rows
-        chart, codes = chart[rows], codes[rows]
-        if len(rows) > 1:
-            # Codes of other pairs of charts are far in the coordinates that number these.
-            own = torch.cat([codes[:, 0], 10.0 * chart], 1).numpy()
-            near = torch.from_numpy(cKDTree(own).query(own, 2)[1][:, 1])
-            same = (chart[near] == chart).all(1)
-            codes[same] = (codes[same] + codes[near[same]]) / 2
-        return Shared((chart[:, 0], chart[:, 1]), (codes[:, 0], codes[:, 1]))
+        """See `shared`."""
+        return shared(self._made, len(self.x))
 
     def stacked(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
         """Arguments of `KernelCharts` for given weights of the charts."""
@@ -235,6 +212,42 @@ class ChartFits:
             "codes": torch.stack(codes),
             "mass": torch.stack(mass),
         }
+
+
+def located(made: Sequence[Made[Any]]) -> tuple[Tensor, Located]:
+    """Points that are in cores of cells, each in one, and where they are."""
+    rows, chart, coords = [], [], []
+    for k, (fit, index, core, inner) in enumerate(made):
+        own = core & inner
+        rows.append(index[own])
+        chart.append(torch.full_like(index[own], k))
+        coords.append(fit.codes[own])
+    return torch.cat(rows), Located(torch.cat(chart), torch.cat(coords))
+
+
+def shared(made: Sequence[Made[Any]], n: int) -> Shared:
+    """Places in two charts of n points, halfway between points that both hold, so that one is near."""
+    first = made[0].fit.codes
+    count = torch.zeros(n, dtype=torch.int64)
+    chart = torch.zeros(n, 2, dtype=torch.int64)
+    codes = first.new_zeros(n, 2, first.shape[1])
+    for k, (fit, index, _, inner) in enumerate(made):
+        for slot in (1, 0):
+            # The second one first: a point has one place of each chart.
+            held = inner & (count[index] == slot)
+            rows = index[held]
+            chart[rows, slot], codes[rows, slot] = k, fit.codes[held]
+            count[rows] += 3 if slot else 1
+    rows = (count > 2).nonzero().squeeze(1)
+    rows = rows[:: -(-len(rows) // _SHARED)] if len(rows) else rows
+    chart, codes = chart[rows], codes[rows]
+    if len(rows) > 1:
+        # Codes of other pairs of charts are far in the coordinates that number these.
+        own = torch.cat([codes[:, 0], 10.0 * chart], 1).numpy()
+        near = torch.from_numpy(cKDTree(own).query(own, 2)[1][:, 1])
+        same = (chart[near] == chart).all(1)
+        codes[same] = (codes[same] + codes[near[same]]) / 2
+    return Shared((chart[:, 0], chart[:, 1]), (codes[:, 0], codes[:, 1]))
 
 
 def _padded(tensors: Sequence[Tensor]) -> Tensor:

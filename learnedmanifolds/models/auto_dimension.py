@@ -12,6 +12,9 @@ from torch import Tensor
 from learnedmanifolds.learning.dimension import FEW, dimension
 from learnedmanifolds.learning.outliers import SHARE_APART
 
+# The largest dimension that few points could tell.
+_TOLD_BY_FEW = 3
+
 
 def auto_dimension(x: Tensor, most: int) -> int:
     """The dimension of the components of points (N, ...), at most the largest that a model knows.
@@ -52,7 +55,7 @@ def auto_dimension(x: Tensor, most: int) -> int:
         value = found.value
     low, high = found.interval
     if value is None or (value > most and low <= most + 0.5):
-        unknown = math.isnan(found.estimate) or (len(x) < FEW and found.estimate > most)
+        unknown = math.isnan(found.estimate) or (len(x) < FEW and found.estimate > _TOLD_BY_FEW)
         value = 1 if unknown else min(most, x.shape[1], max(1, round(found.estimate)))
         reason = found.reason or f"it may be {most} or more"
         warnings.warn(

@@ -11,17 +11,19 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from learnedmanifolds._check import ArrayLike, as_tensor, integer, positive
+from learnedmanifolds._check import ArrayLike, as_tensor, integer, one_of, positive
 from learnedmanifolds._convert import to_tensor
 from learnedmanifolds._grad import differentiable
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.atlas.quality import Quality
+from learnedmanifolds.charts.featured import FeatureCharts
 from learnedmanifolds.charts.kernel import KernelCharts
 from learnedmanifolds.geometry.local import Located
 from learnedmanifolds.geometry.principal import Principal
 from learnedmanifolds.learning.cells import Cover, divide
 from learnedmanifolds.learning.chart_fits import ChartFits, Shared, fit_cover
 from learnedmanifolds.learning.kernel_fit import EXACT
+from learnedmanifolds.learning.network_fits import NetworkFits
 from learnedmanifolds.learning.nodes import Nodes, make_nodes
 from learnedmanifolds.learning.noise import noise_level, spacing
 from learnedmanifolds.learning.outliers import groups_apart, outlying
@@ -32,8 +34,13 @@ from learnedmanifolds.training.shared import threads_for
 from learnedmanifolds.training.units import Units
 
 # Nodes that cells are made of, and neighbours of each, by the dimension.
-_NODES = {1: 400, 2: 800, 3: 1500}
-_NEIGHBORS = {1: 10, 2: 12, 3: 16}
+_NODES, _NODES_BEYOND = {1: 400, 2: 800, 3: 1500}, 3000
+_NEIGHBORS, _NEIGHBORS_BEYOND = {1: 10, 2: 12, 3: 16}, 20
+# The largest dimension of kernel charts, and of charts at all.
+_KERNELS, _MOST_DIMENSIONS = 3, 12
+# Points that a network chart takes at least, times the dimension.
+_POINTS_A_CHART = 40
+_FAMILIES = ("auto", "kernel", "network")
 # Components of fewer nodes than this times (d + 2) are left out, and parts of the data that are told.
 _FEWEST, _TOLD = 2, 0.01
 # How far data may be off, in units of what nearly all are.
@@ -60,25 +67,29 @@ _JUDGED, _LEAST_JUDGED, _NUMBERS = 2048, 256, 2**22
 
 
 class KernelAtlas(AtlasEstimator, BaseEstimator):
-    """Learn a data manifold of dimension one to three as an atlas of kernel charts, in seconds.
+    """Learn a data manifold as an atlas: of kernel charts up to dimension three, in seconds.
 
-    No argument is needed. Data are covered by overlapping cells that are discs along them. Each gets
-    coordinates (Isomap's), and a kernel regression from the coordinates to the points, fitted in turn
-    with the coordinates while its smoothness goes from strong to what generalised cross-validation
-    chooses. A chart that is folded or leaves more than the noise is split. Equal points count once.
+    Beyond, of network charts, in minutes. No argument is needed. Data are covered by overlapping cells
+    that are discs along them. Each gets coordinates (Isomap's), and a kernel regression from the
+    coordinates to the points, fitted in turn with the coordinates while its smoothness goes from strong
+    to what generalised cross-validation chooses. A chart that is folded or leaves more than the noise is
+    split. Equal points count once. Networks descend together with the same coordinates, and the one that
+    is best at points left out is kept.
 
     Parameters
     ----------
     n_charts : int or "auto"
         K; by default as few as are discs and leave the noise only.
     dim : int or "auto"
-        d, from 1 to 3; by default what `learnedmanifolds.dimension` finds.
+        d, from 1 to 12; by default what `learnedmanifolds.dimension` finds.
     noise_std : float, optional
         Standard deviation of the data around the manifold, in the units of the data, that charts are
         held to; by default what they leave, unless that is more than twice what the data show at
         several scales.
     random_state : int, optional
-        Of the choice of nodes among many points; the same seed gives the same atlas.
+        Of the choice of nodes among many points, and of networks; the same seed gives the same atlas.
+    charts : "auto", "kernel" or "network"
+        Family of the charts; by default kernels up to dimension three, networks beyond.
 
     Attributes
     ----------
@@ -107,7 +118,9 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         dim: int | Literal["auto"] = "auto",
         noise_std: float | None = None,
         random_state: int | None = None,
+        charts: Literal["auto", "kernel", "network"] = "auto",
     ) -> None:
+        self.charts = charts
         self.n_charts = n_charts
         self.dim = dim
         self.noise_std = noise_std
@@ -121,14 +134,15 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         ------
         TypeError, ValueError
             If x is not a finite array of points, has too few that lie together, has components of
-            different dimension, of a twentieth of the points or 128, or one above three, or a parameter
+            different dimension, of a twentieth of the points or 128, or one above twelve, or a parameter
             is out of range.
 
         Warns
         -----
         UserWarning
             If x has no clear dimension, more than a hundredth of it is left out, or a group of another
-            dimension, its noise is no small part of the radius of curvature, or the atlas is not healthy.
+            dimension, its noise is no small part of the radius of curvature, the atlas is not healthy, or
+            a network would need more data.
         """
         given = to_tensor(x, "x")
         given = given.to(torch.uint8) if given.dtype == torch.bool else given
@@ -148,7 +162,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
                 raise _too_few(dim, len(first), len(data))
             data = data[torch.from_numpy(first)]
         whole = _Sample.of(data, seed)
-        found = auto_dimension(whole.clear, max(_NODES)) if self.dim == "auto" else self.dim
+        found = auto_dimension(whole.clear, self._most) if self.dim == "auto" else self.dim
         learned = self._best(data, whole, int(found), seed)
         self.atlas_, self.quality_ = learned.atlas, learned.quality
         self.dim_, self.n_charts_ = int(found), learned.atlas.n_charts
@@ -164,7 +178,12 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         sample = _Sample.of(data[torch.from_numpy(~left_out)], seed) if left_out.any() else whole
         learned = self._learned(data, sample, left_out, dim, 1, seed)
         for more in _MORE:
-            if learned.enough or self.n_charts != "auto" or self.noise_std is not None:
+            if (
+                learned.enough
+                or self._learns_networks(dim)
+                or self.n_charts != "auto"
+                or self.noise_std is not None
+            ):
                 break
             learned = self._learned(data, sample, left_out, dim, more, seed)
         return learned
@@ -173,18 +192,22 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         self, data: Tensor, sample: _Sample, left_out: np.ndarray, dim: int, more: int, seed: int
     ) -> _Learned:
         """An atlas of what of the data (N, ...) is not left out, of so many times the usual nodes."""
-        count = more * _NODES[dim]
+        count = more * _NODES.get(dim, _NODES_BEYOND)
         sample, nodes, left_out, groups = _connected(data, sample, left_out, dim, count, seed)
-        noise = self._noise(sample, dim)
-        # The products of one chart are too small for several threads.
-        with threads_for(0.0):
-            fits = self._fits(nodes, sample.coordinates, dim, noise)
-        enough = fits.error <= _TOO_MUCH**2 * noise or len(nodes.points) == len(sample.flat)
-        atlas = self._atlas(fits, sample, noise)
+        if self._learns_networks(dim):
+            atlas, overfitted = self._of_networks(nodes, sample, dim, seed)
+            enough = True
+        else:
+            noise, overfitted = self._noise(sample, dim), False
+            # The products of one chart are too small for several threads.
+            with threads_for(0.0):
+                fits = self._fits(nodes, sample.coordinates, dim, noise)
+            enough = fits.error <= _TOO_MUCH**2 * noise or len(nodes.points) == len(sample.flat)
+            atlas = self._atlas(fits, sample, noise)
         known = torch.from_numpy(~left_out).nonzero().squeeze(1)
         most = min(_JUDGED, max(_LEAST_JUDGED, _NUMBERS // sample.flat.shape[1]))
         quality = atlas.quality(data[known[:: -(-len(known) // most)]])
-        return _Learned(atlas, quality, left_out, enough, groups)
+        return _Learned(atlas, quality, left_out, enough, groups, overfitted)
 
     def _tell(self, learned: _Learned, left_out: np.ndarray) -> None:
         """Warn of what is doubtful."""
@@ -194,6 +217,14 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
                 f"{left_out.sum()} of {len(left_out)} points are left out: they are off what the others "
                 "lie on, or apart in groups too small for a chart or of another dimension; see "
                 "left_out_.",
+                stacklevel=4,
+            )
+        if learned.overfitted:
+            error = atlas.noise_std * math.sqrt(max(1, atlas.charts.n_ambient - atlas.dim))
+            warnings.warn(
+                "More data are needed: points left out of the training are about "
+                f"{error:.3g} from the charts, far farther than the others, with {len(left_out)} points "
+                f"in dimension {atlas.dim}.",
                 stacklevel=4,
             )
         if (bent := _bent(atlas)) > _UNCLEAR:
@@ -209,13 +240,22 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
                 stacklevel=4,
             )
 
+    @property
+    def _most(self) -> int:
+        """The largest dimension that the charts know."""
+        return _KERNELS if self.charts == "kernel" else _MOST_DIMENSIONS
+
+    def _learns_networks(self, dim: int) -> bool:
+        return self.charts == "network" or dim > _KERNELS
+
     def _check(self, n_features: int) -> None:
+        one_of(self.charts, "charts", _FAMILIES)
         if self.dim != "auto":
             dim = integer(self.dim, "dim (if not 'auto')", minimum=1)
-            if dim > min(max(_NODES), n_features):
+            if dim > min(self._most, n_features):
                 raise ValueError(
-                    f"dim must be at most {max(_NODES)} and the number of features {n_features}, "
-                    f"got {dim}; MixtureVAE learns more dimensions."
+                    f"dim must be at most {self._most} and the number of features {n_features}, "
+                    f"got {dim}."
                 )
         if self.n_charts != "auto":
             integer(self.n_charts, "n_charts (if not 'auto')", minimum=1)
@@ -229,15 +269,58 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
             for cover in covers:
                 cover.make_discs()
             return fit_cover(covers, nodes, x, noise)
+        covers = [Cover(nodes, component, dim) for component in components]
+        self._divide(covers)
+        return fit_cover(covers, nodes, x, noise, split=False)
+
+    def _of_networks(
+        self, nodes: Nodes, sample: _Sample, dim: int, seed: int
+    ) -> tuple[Atlas, bool]:
+        """An atlas of network charts, and whether they fit points left out far worse than others."""
+        components = range(nodes.component.max() + 1)
+        share = len(nodes.points) / len(sample.flat) if self.n_charts == "auto" else 0.0
+        least = math.ceil(_POINTS_A_CHART * dim * share)
+        covers = [Cover(nodes, component, dim, least) for component in components]
+        if self.n_charts == "auto":
+            for cover in covers:
+                cover.make_discs()
+        else:
+            self._divide(covers)
+        units, x, _, coordinates = sample
+        cells = [cell for cover in covers for cell in cover.cells]
+        fits = NetworkFits(x, coordinates, nodes, cells, seed)
+        charts = fits.charts(units.center, units.scale)
+        rows, at = fits.located()
+        data = units.center.flatten() + units.scale * x[rows]
+        left = torch.cat(
+            [
+                (charts.decode(at.coords[at.chart == k], k) - data[at.chart == k]).norm(dim=1)
+                for k in range(charts.n_charts)
+            ]
+        )
+        freedom = max(1, x.shape[1] - dim)
+        if self.noise_std is None:
+            square = max(units.scale**2 * fits.error, float(left.square().mean()))
+            noise = max((square / freedom) ** 0.5, _LEAST_NOISE * units.scale)
+        else:
+            noise = float(self.noise_std)
+        usual = (freedom**0.5 + 4) * noise
+        tolerance = max(usual, _TOLERANCE * float(left.quantile(_NEARLY_ALL)))
+        apart = _disagreement(charts, fits.shared())
+        agreement = (
+            None if apart is None else min(max(apart, _LEAST_NOISE * units.scale), tolerance)
+        )
+        atlas = Atlas(charts, fits.shares, noise, tolerance, agreement, copy_charts=False)
+        return _knowing(atlas, data, at, fits.unseen), fits.overfitted
+
+    def _divide(self, covers: list[Cover]) -> None:
         count = integer(self.n_charts, "n_charts")
-        if count < len(components):
+        if count < len(covers):
             raise ValueError(
-                f"n_charts must be at least the number of components of x, {len(components)}, "
+                f"n_charts must be at least the number of components of x, {len(covers)}, "
                 f"got {count}."
             )
-        covers = [Cover(nodes, component, dim) for component in components]
         divide(covers, count)
-        return fit_cover(covers, nodes, x, noise, split=False)
 
     def _noise(self, sample: _Sample, dim: int) -> float:
         """Mean squared distance of points from the manifold, in principal coordinates."""
@@ -275,12 +358,18 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         agreement = None if apart is None else min(max(apart, _LEAST_NOISE * units.scale), most)
         atlas = Atlas(charts, fits.shares, noise, tolerance, agreement, copy_charts=False)
         rows, at = fits.located()
-        some = slice(None, None, -(-len(rows) // _KNOWN))
-        data = units.center + units.scale * x[rows[some]].unflatten(1, units.center.shape)
-        return atlas.with_density(data, Located(at.chart[some], at.coords[some]))
+        return _knowing(atlas, units.center.flatten() + units.scale * x[rows], at)
 
 
-def _disagreement(charts: KernelCharts, shared: Shared) -> float | None:
+def _knowing(atlas: Atlas, data: Tensor, at: Located, unseen: Tensor | None = None) -> Atlas:
+    """The atlas with the density of data (N, n) at places, if many, of some; see `with_density`."""
+    some = slice(None, None, -(-len(data) // _KNOWN))
+    points = data[some].unflatten(1, atlas.ambient_shape)
+    told = None if unseen is None else unseen[some]
+    return atlas.with_density(points, Located(at.chart[some], at.coords[some]), told)
+
+
+def _disagreement(charts: FeatureCharts, shared: Shared) -> float | None:
     """How far charts may be from each other's points, `Atlas.agreement`; None where none overlap.
 
     Several times what they differ by where nearly all of the data say that both are.
@@ -363,8 +452,8 @@ class _Sample(NamedTuple):
 class _Learned(NamedTuple):
     """An atlas, its quality on the points that were not left out, those that were, (N,).
 
-    And whether charts leave little, or more nodes are none, and whether groups of points of another
-    dimension are among those left out.
+    And whether charts leave little, or more nodes are none, whether groups of points of another dimension
+    are among those left out, and whether networks fit points left out of their training far worse.
     """
 
     atlas: Atlas
@@ -372,6 +461,7 @@ class _Learned(NamedTuple):
     left_out: np.ndarray
     enough: bool
     groups: bool
+    overfitted: bool
 
 
 def _chosen(count: int, seed: int) -> Tensor:
@@ -401,7 +491,7 @@ def _connected(
     left_out, groups = left_out.copy(), False
     while True:
         x = sample.coordinates.numpy()
-        nodes = make_nodes(x, count, _NEIGHBORS[dim], seed, dim == 1)
+        nodes = make_nodes(x, count, _NEIGHBORS.get(dim, _NEIGHBORS_BEYOND), seed, dim == 1)
         component = nodes.component[nodes.owners(x)]
         large = np.bincount(nodes.component) >= _FEWEST * (dim + 2)
         if not large.any():

@@ -1,0 +1,135 @@
+"""Network fits of all charts together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learnedmanifolds.charts.bump_level import BumpLevel
+from learnedmanifolds.charts.network import NetworkCharts
+from learnedmanifolds.geometry.farthest import farthest
+from learnedmanifolds.geometry.local import Located
+from learnedmanifolds.geometry.principal import Principal
+from learnedmanifolds.learning.cells import Cell
+from learnedmanifolds.learning.chart_fits import Made, Shared, located, shared
+from learnedmanifolds.learning.codes import interpolate
+from learnedmanifolds.learning.network_fit import NetworkFit, fit_network
+from learnedmanifolds.learning.nodes import Nodes
+
+# Codes of a chart that nearest points are looked for at, and centres of the level that ends its domain.
+_CODES, _LEVEL = 4096, 512
+# Codes that the domain leaves out, and how far it reaches beyond the others, in nats of the level.
+_LEFT_OUT, _BEYOND = 2e-3, 0.5
+_CODES_A_CENTER, _FAR = 4, 1e3
+# Principal coordinates that are learned first.
+_COORDINATES = 400
+
+
+class NetworkFits:
+    """Network fits of cells.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, n)
+        Of unit scale.
+    coordinates : Tensor, shape (N, q)
+        Few principal coordinates of the points, in which nodes are.
+    nodes : Nodes
+    cells : sequence of Cell
+    seed : int
+    """
+
+    def __init__(
+        self, x: Tensor, coordinates: Tensor, nodes: Nodes, cells: Sequence[Cell], seed: int
+    ) -> None:
+        self.x, self.cells = x, list(cells)
+        principal = Principal.of(x, seed, _COORDINATES)
+        seen = principal.coordinates(x)
+        node = nodes.owners(coordinates.numpy())
+        self._made: list[Made[NetworkFit]] = []
+        for number, cell in enumerate(self.cells):
+            inside = np.flatnonzero(np.isin(node, cell.members))
+            index = torch.from_numpy(inside)
+            codes = interpolate(coordinates[index], nodes.points[cell.members], cell.coords)
+            core, inner = (
+                torch.from_numpy(np.isin(node[inside], part)) for part in (cell.core, cell.inner)
+            )
+            self._made.append(
+                Made(fit_network(codes, seen[index], seed + number), index, core, inner)
+            )
+
+    @property
+    def error(self) -> float:
+        """Mean squared distance of points left out of the training of their chart."""
+        sizes = [float(made.core.sum()) for made in self._made]
+        return float(np.average([made.fit.error for made in self._made], weights=sizes))
+
+    @property
+    def overfitted(self) -> bool:
+        """Whether points left out are far farther than others."""
+        return any(made.fit.overfitted for made in self._made)
+
+    @property
+    def shares(self) -> Tensor:
+        """Parts of the points that are the charts' own, (K,)."""
+        own = torch.tensor([float(made.core.sum()) for made in self._made], dtype=torch.float64)
+        return own / own.sum()
+
+    def shared(self) -> Shared:
+        """See `chart_fits.shared`."""
+        return shared(self._made, len(self.x))
+
+    def located(self) -> tuple[Tensor, Located]:
+        """See `chart_fits.located`."""
+        return located(self._made)
+
+    @property
+    def unseen(self) -> Tensor:
+        """Which of the points of `located` were left out of the training of their chart."""
+        return torch.cat([made.fit.unseen[made.core & made.inner] for made in self._made])
+
+    def weights(self) -> list[Tensor]:
+        """Weights (F, n) of each chart for the points (N, n) themselves."""
+        return [made.fit.regress(self.x[made.rows]) for made in self._made]
+
+    def charts(self, center: Tensor, scale: float) -> NetworkCharts:
+        """Charts of center (*ambient_shape) + scale times the points."""
+        networks = [made.fit.network for made in self._made]
+        levels, codes, mass = [], [], []
+        for fit, _, _, inner in self._made:
+            inside = fit.codes[inner]
+            # Of as many centres as codes bumps would be isolated.
+            middles = inside[farthest(inside, min(_LEVEL, max(1, len(inside) // _CODES_A_CENTER)))]
+            gaps = torch.cat([torch.cdist(part, middles).amin(1) for part in inside.split(1024)])
+            width = gaps.max().clamp(min=1e-3)
+            every = torch.tensor([[0.0, 1.0]], dtype=inside.dtype)
+            depth = BumpLevel(middles[None], width[None], every)
+            # Not at most 1, as depths are.
+            value = depth.height(inside)
+            low = float(value.quantile(_LEFT_OUT)) - _BEYOND
+            levels.append((middles, width, value.new_tensor([low, float(value.median())])))
+            kept = value >= low
+            pick = farthest(inside[kept], _CODES)
+            lacking = (0, _CODES - len(pick))
+            codes.append(inside[kept][torch.nn.functional.pad(pick, lacking)])
+            mass.append(
+                torch.nn.functional.pad(torch.ones_like(codes[-1][: len(pick), 0]), lacking)
+            )
+        # Bumps that are none are far away.
+        padded = torch.nn.utils.rnn.pad_sequence(
+            [middles for middles, _, _ in levels], batch_first=True, padding_value=_FAR
+        )
+        return NetworkCharts(
+            center=center.flatten(),
+            weights=scale * torch.stack(self.weights()),
+            **{name: torch.stack([n[name] for n in networks]) for name in networks[0]},
+            level_centers=padded,
+            level_width=torch.stack([w for _, w, _ in levels]),
+            levels=torch.stack([one for _, _, one in levels]),
+            codes=torch.stack(codes),
+            mass=torch.stack(mass),
+            ambient_shape=tuple(center.shape),
+        )
