@@ -101,8 +101,8 @@ def learn(
     model: Annotated[
         str | None,
         typer.Option(
-            help="kernel (seconds, dimension 1 to 3; the default) or mixture (trains networks, any "
-            "dimension; recipes are of it)."
+            help="kernel (seconds up to dimension 3, beyond network charts in minutes; the default) or "
+            "mixture (of variational autoencoders; recipes are of it)."
         ),
     ] = None,
     charts: Annotated[

@@ -129,7 +129,7 @@ def test_learn_a_mixture_of_own_data(tmp_path, monkeypatch, capsys):
         (["info", "absent"], "no file absent"),
         (["learn", "absent.npy"], "data must be a toy's name or a file"),
         (["learn", "{csv}"], "x must have"),
-        (["learn", "{csv}", "--dim=5"], "dim must be at most 3"),
+        (["learn", "{csv}", "--dim=5"], "dim must be at most 12 and the number of features"),
         (["learn", "{csv}", "--model=vae"], "--model must be kernel or mixture, got vae"),
         (["learn", "bars-32", "--model=kernel"], "--model must be mixture for the recipe bars-32"),
         (["learn", "{csv}", "--checkpoints=runs"], "--checkpoints must be left out"),
