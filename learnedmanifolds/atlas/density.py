@@ -24,7 +24,7 @@ _WIDEST_CELL = 2.0
 # the data that are left out in turn.
 _TOLD, _FOLDS, _ROWS = 2048, 4, 1024
 # Widths beyond the best one that are tried.
-_PATIENCE, _TINY = 1, 1e-300
+_PATIENCE = 1
 # Steps of the weights, and how many times as long as those of EM: twice would not converge.
 _STEPS, _FASTER = 50, 1.9
 # Times that steps of draws that would leave the domain are halved.
@@ -71,9 +71,9 @@ class Bumps:
 
     @cached_property
     def gap(self) -> float:
-        """Median distance of a centre from the nearest other, zero of a single one."""
-        squares = torch.cdist(self._centers, self._centers).fill_diagonal_(torch.inf)
-        return float(squares.amin(1).median()) if len(squares) > 1 else 0.0
+        """Median distance of a centre from the nearest other; of a single one, the noise."""
+        gaps = torch.cdist(self._centers, self._centers).fill_diagonal_(torch.inf)
+        return float(gaps.amin(1).median()) if len(gaps) > 1 else self.manifold.noise_std
 
     def squares(self, x: Tensor) -> Tensor:
         """Squared distances (N, A) of points (N, n) from the centres; twice differentiable."""
@@ -141,11 +141,11 @@ class Density:
             at.coords[pick],
         )
         domain = self.bumps.manifold.charts.domain
-        for _ in range(_HALVINGS):
-            # Clamped to the border they would pile up there.
+        # Clamped to the border they would pile up there.
+        for part in (*[0.5] * _HALVINGS, 0.0):
             out = domain.depth(coords + step, chart) < 0
-            step = torch.where(out.unsqueeze(1), step / 2, step)
-        return Located(chart, domain.confine(coords + step, chart))
+            step = torch.where(out.unsqueeze(1), part * step, step)
+        return Located(chart, coords + step)
 
     def to(self, manifold: ChartedManifold) -> Density:
         """The same of the manifold in another dtype or on another device."""
@@ -172,10 +172,10 @@ def learn_density(manifold: ChartedManifold, data: Located) -> Density:
     index = pick[: _BUMPS.get(manifold.dim, _BUMPS_BEYOND)].to(order)
     bumps = Bumps(manifold, Located(chart[index], coords[index]))
     counts, squares = counts.to(points), bumps.squares(points[pick.to(order)])
-    width = float(seen.square().sum(1).mean().sqrt())
     least = max(bumps.gap / _WIDEST_GAP, bumps.cells.reach / _WIDEST_CELL)
+    width = max(least, float(seen.square().sum(1).mean().sqrt()))
     best, highest, tried = width, -math.inf, 0
-    while tried <= _PATIENCE and (width >= least or not tried):
+    while tried <= _PATIENCE and width >= least:
         heights = torch.exp(-squares / (2 * width**2)) / bumps.norms(width)
         left = [(heights @ _weights(heights, counts.sum(0) - own)).log() for own in counts]
         told = float(torch.where(counts > 0, counts * torch.stack(left), 0.0).sum())
@@ -200,9 +200,12 @@ def _representatives(points: Tensor, most: int) -> tuple[Tensor, Tensor]:
 
 def _weights(heights: Tensor, counts: Tensor) -> Tensor:
     """Weights (A,) of the greatest likelihood of points, so many each, of bumps with heights (N, A)."""
-    weights = torch.full_like(heights[0], 1 / heights.shape[1])
+    weights, tiny = (
+        torch.full_like(heights[0], 1 / heights.shape[1]),
+        torch.finfo(heights.dtype).tiny,
+    )
     for _ in range(_STEPS):
-        gain = heights.mT @ (counts / (heights @ weights).clamp(min=_TINY)) / counts.sum()
+        gain = heights.mT @ (counts / (heights @ weights).clamp(min=tiny)) / counts.sum()
         weights = weights * gain**_FASTER
         weights = weights / weights.sum()
     return weights

@@ -53,10 +53,10 @@ class _Network(nn.Module):
         return hidden @ self.out + codes @ self.trend[1:] + self.trend[0]
 
     @torch.no_grad()
-    def features(self, unit: float) -> dict[str, Tensor]:
-        """Arguments of `NetworkFeatures` of one chart, float64, of codes in units of so much."""
+    def features(self) -> dict[str, Tensor]:
+        """Arguments of `NetworkFeatures` of one chart, float64."""
         return {
-            "frequencies": self.frequencies.double() * unit,
+            "frequencies": self.frequencies.double(),
             "phases": self.phases.double(),
             "layers": torch.stack([layer.double() for layer in self.layers]),
             "biases": torch.stack([bias.double() for bias in self.biases]),
@@ -113,6 +113,7 @@ def fit_network(codes: Tensor, x: Tensor, seed: int) -> NetworkFit:
     Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024; Smola, Mika, Schoelkopf,
     Williamson, JMLR 1, 2001 (regularised principal manifolds: points and their codes in turn).
     """
+    # `seeded` would look at every call of torch.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _fit(codes, x)
@@ -144,7 +145,7 @@ def _fit(codes: Tensor, x: Tensor) -> NetworkFit:
     moved = moved.double()
     middle = (moved.amax(0) + moved.amin(0)) / 2
     size = float((moved - middle).abs().max()) / _INSIDE
-    features = trained.features(1.0)
+    features = trained.features()
     features["phases"] = features["phases"] + middle @ features["frequencies"]
     features["frequencies"] = features["frequencies"] * size
     fit = NetworkFit((moved - middle) / size, features, x[:0], error, overfitted, unseen)

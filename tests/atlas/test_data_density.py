@@ -222,6 +222,15 @@ def test_few_points(circle):
     assert float(found.mean()) * 2 * math.pi == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize("dim", [1, 4])
+def test_data_at_one_place_have_a_narrow_density(dim):
+    charts = lm.charts.CircleCharts() if dim == 1 else lm.charts.SphereCharts(dim=dim)
+    place = torch.eye(dim + 1, dtype=torch.float64)[0]
+    atlas = lm.Atlas(charts, noise_std=SIGMA).with_density(place.expand(50, dim + 1))
+    there, opposite = atlas.log_prob(torch.stack([place, -place])).tolist()
+    assert math.isfinite(there) and there > opposite + 10
+
+
 def test_an_atlas_without_data(circle):
     assert not circle.has_density
     for ask in (circle.log_prob, circle.log_likelihood):
