@@ -75,7 +75,7 @@ def walk(data: Clusters, size: int, steps: int, seed: int) -> Any:
 
 def atlas(data: Clusters, size: int, steps: int, seed: int) -> Any:
     """A chart for every cluster."""
-    return lm.MixtureVAE(len(data.centres), 2, noise_std=0.02, max_restarts=0, random_state=seed)
+    return lm.MixtureVAE(len(data.centres), 2, noise_std=0.02, random_state=seed)
 
 
 def baseline(name: str) -> Callable[..., Any]:

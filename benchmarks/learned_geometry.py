@@ -2,7 +2,7 @@
 
 python benchmarks/learned_geometry.py [--model kernel] [--toys sphere,torus] [--seeds 5] [--pairs 1000]
 
-`MixtureVAE` with the published sizes, or `KernelAtlas()`. Points are uniform on the learned manifold; the
+`MixtureVAE()`, or `KernelAtlas()`. Points are uniform on the learned manifold; the
 truth is asked at their nearest points of the true one: great circles on the sphere, and on the torus
 geodesics of the analytic charts, which closed_forms.py compares with quadrature. Gauss-Bonnet: the
 integral of the curvature over 2 pi is the Euler characteristic.
@@ -36,9 +36,8 @@ def train(name: str, model: str, seed: int) -> lm.Atlas:
     torch.set_default_dtype(torch.float32)
     settings = truth.settings
     x = truth.sample(10_240, noise=settings.noise, seed=seed)
-    sizes = settings.n_charts, settings.dim, settings.noise_std
-    kernel = lm.KernelAtlas(random_state=seed)
-    fitted = (kernel if model == "kernel" else lm.MixtureVAE(*sizes, random_state=seed)).fit(x)
+    estimators = {"kernel": lm.KernelAtlas, "mixture": lm.MixtureVAE}
+    fitted = estimators[model](random_state=seed).fit(x)
     gs.set_default_dtype("float64")
     return fitted.atlas_.to(torch.float64)
 

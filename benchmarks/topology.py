@@ -44,9 +44,7 @@ def model(space: Space, n_charts: int, seed: int, x: Tensor) -> lm.MixtureVAE:
     settings = space.manifold.settings
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return lm.MixtureVAE(
-            n_charts, settings.dim, settings.noise_std, max_restarts=0, random_state=seed
-        ).fit(x)
+        return lm.MixtureVAE(n_charts, settings.dim, settings.noise_std, random_state=seed).fit(x)
 
 
 def main() -> None:

@@ -102,18 +102,16 @@ def learn(
         str | None,
         typer.Option(
             help="kernel (seconds up to dimension 3, beyond network charts in minutes; the default) or "
-            "mixture (of variational autoencoders; recipes are of it)."
+            "mixture (of variational autoencoders)."
         ),
     ] = None,
     charts: Annotated[
         int | None,
-        typer.Option(help="Number of charts K; --model mixture needs it for your own data.", min=1),
+        typer.Option(help="Number of charts K; by default as few as will do.", min=1),
     ] = None,
     dim: Annotated[
         int | None,
-        typer.Option(
-            help="Dimension d of the manifold; --model mixture needs it for your own data.", min=1
-        ),
+        typer.Option(help="Dimension d of the manifold; by default what the data show.", min=1),
     ] = None,
     noise_std: Annotated[
         float | None, typer.Option(help="Noise around the manifold, in the data's units.")
@@ -138,38 +136,37 @@ def learn(
     _check_file(json_path, "--json")
     if model not in (None, "kernel", "mixture"):
         raise ValueError(f"--model must be kernel or mixture, got {model}.")
-    if data in RECIPES and model == "kernel":
-        raise ValueError(f"--model must be mixture for the recipe {data}, got kernel.")
-    mixture = model == "mixture" or data in RECIPES
+    if data in RECIPES and model == "mixture":
+        raise ValueError(f"--model must be kernel for the recipe {data}, got mixture.")
+    mixture = model == "mixture"
     if checkpoints is not None and not mixture:
         raise ValueError(
             f"--checkpoints must be left out without --model mixture, got {checkpoints}."
         )
-    running: dict[str, Any] = {"checkpoint_dir": checkpoints, "verbose": console.is_terminal}
-    learned: Any
+    learned: KernelAtlas | MixtureVAE
     if data in RECIPES:
         given = {"n_charts": charts, "noise_std": noise_std}
         changes = {name: value for name, value in given.items() if value is not None}
         if dim not in (None, RECIPES[data].manifold.dim):
             raise ValueError(f"--dim must be left out for the recipe {data}, got {dim}.")
-        learned = RECIPES[data].with_seed(seed).fit(**changes, **running)
+        learned = RECIPES[data].with_seed(seed).fit(**changes)
     else:
         if data in TOYS:
             settings = TOYS[data].settings
             points = TOYS[data].sample(settings.n, settings.noise, seed)
         else:
-            settings, points = None, read_points(data)
-        if not mixture:
-            learned = KernelAtlas(charts or "auto", dim or "auto", noise_std, seed)
+            points = read_points(data)
+        if mixture:
+            learned = MixtureVAE(
+                charts or "auto",
+                dim or "auto",
+                noise_std,
+                random_state=seed,
+                checkpoint_dir=checkpoints,
+                verbose=console.is_terminal,
+            )
         else:
-            if settings is not None:
-                charts, dim = charts or settings.n_charts, dim or settings.dim
-                noise_std = noise_std or settings.noise_std
-            if charts is None or dim is None:
-                raise ValueError(
-                    "--charts and --dim must be given for your own data with --model mixture."
-                )
-            learned = MixtureVAE(charts, dim, noise_std, random_state=seed, **running)
+            learned = KernelAtlas(charts or "auto", dim or "auto", noise_std, seed)
         learned.fit(points)
     learned.atlas_.save(output)
     console.print(f"dimension {learned.atlas_.dim}, {learned.atlas_.n_charts} charts")

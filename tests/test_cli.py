@@ -108,7 +108,7 @@ def test_learn_takes_what_is_known(tmp_path, monkeypatch, capsys):
 def test_learn_a_mixture_of_own_data(tmp_path, monkeypatch, capsys):
     angle = np.random.default_rng(0).uniform(0, 2 * math.pi, 600)
     np.save(tmp_path / "x.npy", np.stack([np.cos(angle), np.sin(angle)], 1))
-    short = Schedule(seeding_steps=15, mixture_steps=10, overlap_steps=15, batch_size=64)
+    short = Schedule(regression_steps=15, mixture_steps=10, overlap_steps=15, batch_size=64)
     monkeypatch.setattr(Schedule, "suited", classmethod(lambda cls, n_charts, dim: short))
     output, report = tmp_path / "a.safetensors", tmp_path / "t.json"
     with warnings.catch_warnings():
@@ -131,11 +131,10 @@ def test_learn_a_mixture_of_own_data(tmp_path, monkeypatch, capsys):
         (["learn", "{csv}"], "x must have"),
         (["learn", "{csv}", "--dim=5"], "dim must be at most 12 and the number of features"),
         (["learn", "{csv}", "--model=vae"], "--model must be kernel or mixture, got vae"),
-        (["learn", "bars-32", "--model=kernel"], "--model must be mixture for the recipe bars-32"),
+        (["learn", "bars-32", "--model=mixture"], "--model must be kernel for the recipe bars-32"),
         (["learn", "{csv}", "--checkpoints=runs"], "--checkpoints must be left out"),
-        (["learn", "{csv}", "--model=mixture"], "--charts and --dim must be given"),
-        (["learn", "{csv}", "--model=mixture", "--charts=2", "--dim=1"], "at least 32 points"),
-        (["train", "{csv}", "--model=mixture"], "--charts and --dim must be given"),
+        (["learn", "{csv}", "--model=mixture"], "x must have"),
+        (["train", "{csv}", "--model=mixture", "--charts=2", "--dim=1"], "x must have a part"),
         (["solve", "{atlas}", "--target=1,2"], "--target must have 3 numbers, got 2"),
         (["solve", "{atlas}", "--target=a,b,c"], "--target must be comma-separated numbers"),
         (["solve", "{atlas}", "--target=1,2,nan"], "observation must be finite"),

@@ -19,7 +19,7 @@ from learnedmanifolds.diffusion import DiffusionMap, SpectralNet
 from learnedmanifolds.latent import Circle, Product, Sphere
 from learnedmanifolds.models import Schedule, spectral_points
 
-SHORT = Schedule(seeding_steps=10, mixture_steps=5, overlap_steps=10, batch_size=32)
+SHORT = Schedule(regression_steps=80, mixture_steps=5, overlap_steps=10, batch_size=32)
 
 # One entry an estimator; what `transform` gives for each is compared, and what else it has.
 ESTIMATORS = {
@@ -29,7 +29,7 @@ ESTIMATORS = {
     ),
     "DiffusionVAE": lambda: lm.DiffusionVAE(2, hidden=(16,), max_steps=40, random_state=0),
     "MixtureVAE": lambda: lm.MixtureVAE(
-        2, 1, hidden=8, n_blocks=2, schedule=SHORT, max_restarts=0, random_state=0
+        2, 1, hidden=8, n_blocks=2, schedule=SHORT, random_state=0
     ),
     "DiffusionMap": lambda: DiffusionMap(2),
     "SpectralNet": lambda: SpectralNet(2, hidden=(16, 16), max_steps=30, random_state=0),

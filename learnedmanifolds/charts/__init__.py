@@ -14,6 +14,7 @@ from learnedmanifolds.charts.image import ImageCharts
 from learnedmanifolds.charts.jet import Jet
 from learnedmanifolds.charts.kernel import KernelCharts
 from learnedmanifolds.charts.learned import LearnedCharts
+from learnedmanifolds.charts.lifted import LiftedCharts
 from learnedmanifolds.charts.network import NetworkCharts
 from learnedmanifolds.charts.single import SingleChart
 
@@ -27,6 +28,7 @@ __all__ = [
     "KernelCharts",
     "NetworkCharts",
     "LearnedCharts",
+    "LiftedCharts",
     "PlaneCharts",
     "SingleChart",
     "SmoothedUniform",

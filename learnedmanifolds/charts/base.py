@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import inspect
 import itertools
 import math
 from collections.abc import Mapping
@@ -102,6 +103,16 @@ class Charts(nn.Module, abc.ABC):
     def config(self) -> dict[str, object]:
         """Arguments that build this family again; what a saved file holds beside the weights."""
         raise NotImplementedError(f"{type(self).__name__} cannot be saved: it has no config().")
+
+    @classmethod
+    def config_names(cls) -> dict[str, bool]:
+        """What a `config` may hold, and whether it must; tensors are in the state."""
+        given = inspect.signature(cls).parameters
+        return {
+            name: argument.default is inspect.Parameter.empty
+            for name, argument in given.items()
+            if argument.annotation != "Tensor"
+        }
 
     @classmethod
     def restored(cls, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Self:

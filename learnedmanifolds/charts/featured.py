@@ -134,6 +134,10 @@ class FeatureCharts(AnchoredCharts):
     def domain(self) -> LevelDomain:
         """See `Charts.domain`."""
 
+    @abc.abstractmethod
+    def widen(self, depth: Tensor) -> None:
+        """Let domains end where they are as deep as this, (K,), at most 0."""
+
     @torch.no_grad()
     def _span(self) -> None:
         """Orthonormal bases (K, n, r) of what the charts span about c, and the weights in them."""

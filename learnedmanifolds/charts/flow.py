@@ -13,6 +13,12 @@ from learnedmanifolds.charts.jet import JetRule
 from learnedmanifolds.charts.learned import LearnedCharts
 
 
+def orthonormal(columns: Tensor) -> Tensor:
+    """Columns (..., n, r) that were orthonormal in another dtype: left inverses rely on them."""
+    q, r = torch.linalg.qr(columns)
+    return (q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)).contiguous()
+
+
 class FlowCharts(LearnedCharts):
     """K charts x = c + r Q F(pad(T(m + w t))) with an exact left inverse.
 
@@ -31,7 +37,7 @@ class FlowCharts(LearnedCharts):
     hidden : int
         Width of the subnets' hidden layers.
     n_blocks, n_latent_blocks : int
-        Coupling blocks of F and of T.
+        Coupling blocks of F and of T; without any T is the identity.
     seed : int
         Seed of the initial weights.
     published : bool
@@ -57,7 +63,7 @@ class FlowCharts(LearnedCharts):
         network = CouplingStack(n_charts, n_ambient, n_blocks, hidden, generator, published)
         latent = (
             CouplingStack(n_charts, dim, n_latent_blocks, hidden, generator, published)
-            if dim > 1
+            if dim > 1 and n_latent_blocks
             else None
         )
         super().__init__(n_charts, dim, (n_ambient,), latent)
@@ -84,15 +90,8 @@ class FlowCharts(LearnedCharts):
         before = self.frame.dtype
         super()._apply(fn, recurse)
         if self.frame.dtype != before:
-            # Orthonormal to the rounding of the new dtype: the left inverse relies on it.
-            q, r = torch.linalg.qr(self.frame)
-            self.frame = (q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)).contiguous()
+            self.frame = orthonormal(self.frame)
         return self
-
-    @property
-    def unit_length(self) -> Tensor:
-        """See `LearnedCharts.unit_length`."""
-        return self.radius
 
     def config(self) -> dict[str, object]:
         """Arguments of the constructor, but the seed."""
@@ -107,7 +106,7 @@ class FlowCharts(LearnedCharts):
 
     @torch.no_grad()
     def carry(self, center: Tensor, scale: float) -> None:
-        """See `LearnedCharts.carry`."""
+        """Become the charts of center + scale * x, with center (n,); the coordinates stay."""
         self.center.copy_(center + scale * self.center.to(center))
         self.radius *= scale
 

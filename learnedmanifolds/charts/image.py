@@ -147,11 +147,6 @@ class ImageCharts(LearnedCharts):
         """Arguments of the constructor, but the seed."""
         return dict(self._config)
 
-    @property
-    def unit_length(self) -> Tensor:
-        """See `LearnedCharts.unit_length`."""
-        return self.scale * self.gain * 2**self.levels
-
     @torch.no_grad()
     def place(self, centers: Tensor, directions: Tensor, radius: Tensor) -> None:
         """Make untrained charts the flat patches c + r Q t, seen at the coarse scale.
@@ -170,12 +165,6 @@ class ImageCharts(LearnedCharts):
         self.gain.fill_(self.n_coarse**0.5)
         self.scale.copy_((radius / (self.gain * 2**self.levels)).view(-1, 1, 1))
         self.reflectors.copy_(_reflectors(frames))
-
-    @torch.no_grad()
-    def carry(self, center: Tensor, scale: float) -> None:
-        """See `LearnedCharts.carry`."""
-        self.center.copy_(center + scale * self.center.to(center))
-        self.scale *= scale
 
     def _to_coarse(self, images: Tensor) -> Tensor:
         """Averages of the pixels of each coarse one, (..., C, H, W) -> (..., m)."""

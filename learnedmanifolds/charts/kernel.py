@@ -107,6 +107,12 @@ class KernelCharts(FeatureCharts):
         level = CubicSplines(self.border_low, self.border_step, self.border)
         return LevelDomain(level, self.anchors)
 
+    @torch.no_grad()
+    def widen(self, depth: Tensor) -> None:
+        """See `FeatureCharts.widen`."""
+        low = depth.to(self.border).unsqueeze(1)
+        self.border = (self.border - low) / (1 - low)
+
     @property
     def features(self) -> KernelFeatures:
         """Phi."""

@@ -46,11 +46,6 @@ class LearnedCharts(Charts):
         self.register_buffer("middle", torch.zeros(n_charts, 1, dim, dtype=torch.float32))
         self.register_buffer("half_width", torch.ones(n_charts, 1, dim, dtype=torch.float32))
 
-    @property
-    @abc.abstractmethod
-    def unit_length(self) -> Tensor:
-        """Ambient length of a unit of the coordinates of an untrained chart, (K, 1, 1)."""
-
     @abc.abstractmethod
     def decode_base(self, z: Tensor, chart: int | None = None) -> Tensor:
         """D(z): the decoder without the latent flow, the variable of the evidence lower bound."""
@@ -62,10 +57,6 @@ class LearnedCharts(Charts):
     @abc.abstractmethod
     def push_base(self, rows: Tensor, rule: JetRule, chart: int | None) -> Tensor:
         """Jet rows (..., R, N, d) carried through D, (..., R, N, n)."""
-
-    @abc.abstractmethod
-    def carry(self, center: Tensor, scale: float) -> None:
-        """Become the charts of center + scale * x, with center (n,); the coordinates stay."""
 
     def _box(self, chart: int | None) -> tuple[Tensor, Tensor]:
         if chart is None:
@@ -101,16 +92,6 @@ class LearnedCharts(Charts):
             z = self.latent.inverse(z, chart)[0]
         middle, half_width = self._box(chart)
         return (z - middle) / half_width
-
-    def base_prior(self, z: Tensor, chart: int | None = None) -> tuple[Tensor, Tensor]:
-        """Log density of z, log q(t) + log |det dt/dz|, and its coordinates t."""
-        middle, half_width = self._box(chart)
-        log_det = -half_width.log().sum(-1)
-        if self.latent is not None:
-            z, flow_log_det = self.latent.inverse(z, chart)
-            log_det = log_det + flow_log_det
-        t = (z - middle) / half_width
-        return self.density.log_prob(t) + log_det, t
 
     def log_prior(self, coords: Tensor, chart: int | None = None) -> Tensor:
         """Log density of z at the coordinates t, (..., N)."""

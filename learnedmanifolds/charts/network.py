@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from learnedmanifolds.charts.bump_level import BumpLevel
@@ -106,6 +107,12 @@ class NetworkCharts(FeatureCharts):
         """See `Charts.domain`."""
         level = BumpLevel(self.level_centers, self.level_width, self.levels)
         return LevelDomain(level, self.anchors)
+
+    @torch.no_grad()
+    def widen(self, depth: Tensor) -> None:
+        """See `FeatureCharts.widen`."""
+        low, high = self.levels.unbind(1)
+        self.levels = torch.stack([low + depth.to(low) * (high - low), high], 1)
 
     @property
     def features(self) -> NetworkFeatures:

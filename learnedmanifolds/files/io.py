@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 from pathlib import Path
@@ -16,11 +15,13 @@ from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.flow import FlowCharts
 from learnedmanifolds.charts.image import ImageCharts
 from learnedmanifolds.charts.kernel import KernelCharts
+from learnedmanifolds.charts.lifted import LiftedCharts
 from learnedmanifolds.charts.network import NetworkCharts
 from learnedmanifolds.files.usable import require_usable
 
 FAMILIES: dict[str, type[Charts]] = {
-    family.__name__: family for family in (FlowCharts, ImageCharts, KernelCharts, NetworkCharts)
+    family.__name__: family
+    for family in (FlowCharts, ImageCharts, KernelCharts, LiftedCharts, NetworkCharts)
 }
 """Families of charts that files can hold, by the name that stands in the file."""
 
@@ -102,12 +103,10 @@ def _config(
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its config must be JSON, got {text[:80]!r}.") from error
-    # Tensors that a family is made of are in the state.
-    arguments = inspect.signature(family).parameters
-    known = {name: p for name, p in arguments.items() if p.annotation != "Tensor"}
+    known = family.config_names()
     if not isinstance(config, dict) or not set(config) <= set(known):
         raise ValueError(f"its config must name arguments of {family.__name__}, got {config}.")
-    needed = {name for name, p in known.items() if p.default is inspect.Parameter.empty}
+    needed = {name for name, must in known.items() if must}
     if needed - set(config):
         raise ValueError(f"its config must have {', '.join(sorted(needed - set(config)))}.")
     largest = max((max(tensor.shape, default=1) for tensor in state.values()), default=0)

@@ -113,6 +113,11 @@ class ChartFits:
         """Identities of the cells that more bumps than a chart may have would fit better."""
         return {id(c) for c, made in zip(self.cells, self._made, strict=True) if made.fit.starved}
 
+    def bent(self, least: float) -> set[int]:
+        """Identities of the cells whose charts are less straight than that."""
+        made = zip(self.cells, self._made, strict=True)
+        return {id(cell) for cell, (fit, *_) in made if fit.straightness < least}
+
     def agree(self, rounds: int) -> None:
         """Fit all charts some times more, where they overlap to the mean of what they said at first.
 
@@ -256,11 +261,17 @@ def _padded(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def fit_cover(
-    covers: Sequence[Cover], nodes: Nodes, x: Tensor, noise: float, split: bool = True
+    covers: Sequence[Cover],
+    nodes: Nodes,
+    x: Tensor,
+    noise: float,
+    split: bool = True,
+    straight: float = 0.0,
 ) -> ChartFits:
     """Fit the cells of covers to points (N, q), split those that leave too much, and make them agree.
 
-    The noise is the mean squared distance of the points from the manifold.
+    The noise is the mean squared distance of the points from the manifold. Charts less straight than
+    asked for are split too, see `KernelFit.straightness`.
     """
     fits = ChartFits(x, nodes)
     fits.update([cell for cover in covers for cell in cover.cells])
@@ -274,6 +285,8 @@ def fit_cover(
         # Where there is no noise, what tells is that charts are nearer than other points.
         rough = {id(fits.cells[k]) for k in (errors > _NEAR**2 * between).nonzero().flatten()}
         bad |= rough & fits.starved
+        if straight:
+            bad |= fits.bent(straight)
         changed = False
         for cover in covers:
             for cell in [c for c in cover.cells if id(c) in bad]:

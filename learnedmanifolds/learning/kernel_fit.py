@@ -105,6 +105,17 @@ class KernelFit:
             step = step.clamp(-_LONGEST, _LONGEST)
             self.codes = (self.codes + step).clamp(-_BOUND, _BOUND)
 
+    @property
+    def straightness(self) -> float:
+        """The length of the mean of unit tangents, the least over directions of the coordinates.
+
+        One of a plane, sin(a) / a of an arc that turns by an angle 2 a. Tangents are the nearest
+        orthonormal ones.
+        """
+        slope = self._jet()[1]
+        left, _, right = torch.linalg.svd(slope, full_matrices=False)
+        return float(torch.linalg.svdvals((left @ right).mean(0)).min())
+
     def near(self, x: Tensor) -> Tensor:
         """Which of points (N, q) are not much farther from their codes than most, (N,).
 

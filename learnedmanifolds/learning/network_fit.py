@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from learnedmanifolds.charts.network_features import NetworkFeatures
 
-# Width of the layers, how many follow the sines, and the standard deviation of the sines' frequencies
-# in units of the codes' spread.
-_WIDTH, _LAYERS, _FREQUENCY = 384, 2, 1.0
+# Layers that follow the sines, and the standard deviation of the sines' frequencies in units of the
+# codes' spread.
+_LAYERS, _FREQUENCY = 2, 1.0
+# Width of the layers: as many as directions that hold so much of the variance, in steps of the least.
+_HELD, _LEAST_WIDTH, _LARGEST_WIDTH = 0.99, 128, 768
 # Times that all points are passed through, steps at most, and points of a step at most and at least.
 _EPOCHS, _STEPS, _BATCH, _SMALL = 300, 12_000, 512, 64
 # Rates of the layers, of all else, and of the codes; they fall to zero from this part of the steps on.
@@ -36,14 +38,14 @@ _OVERFITTED = 9.0
 class _Network(nn.Module):
     """Points (N, q) of codes (N, d), linear in `NetworkFeatures`."""
 
-    def __init__(self, dim: int, n_outputs: int) -> None:
+    def __init__(self, dim: int, width: int, n_outputs: int) -> None:
         super().__init__()
-        self.frequencies = nn.Parameter(_FREQUENCY * _normal(dim, _WIDTH))
-        self.phases = nn.Parameter(2 * math.pi * torch.rand(_WIDTH, dtype=torch.float32))
-        square = [_normal(_WIDTH, _WIDTH) / _WIDTH**0.5 for _ in range(_LAYERS)]
+        self.frequencies = nn.Parameter(_FREQUENCY * _normal(dim, width))
+        self.phases = nn.Parameter(2 * math.pi * torch.rand(width, dtype=torch.float32))
+        square = [_normal(width, width) / width**0.5 for _ in range(_LAYERS)]
         self.layers = nn.ParameterList(square)
         self.biases = nn.ParameterList([torch.zeros_like(self.phases) for _ in range(_LAYERS)])
-        self.out = nn.Parameter(_normal(_WIDTH, n_outputs) / _WIDTH**0.5)
+        self.out = nn.Parameter(_normal(width, n_outputs) / width**0.5)
         self.trend = nn.Parameter(torch.zeros_like(_normal(1 + dim, n_outputs)))
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -125,7 +127,7 @@ def _fit(codes: Tensor, x: Tensor) -> NetworkFit:
     order = torch.randperm(len(x))
     count = min(_MOST_OUT, len(x) // _LEFT_OUT)
     out, rows = order[:count], order[count:]
-    network = _Network(codes.shape[1], x.shape[1])
+    network = _Network(codes.shape[1], _width(x), x.shape[1])
     trained, moved, error = _trained(network, start, target, rows, out)
     overfitted, unseen = False, torch.zeros(len(x), dtype=torch.bool)
     unseen[out] = True
@@ -151,6 +153,14 @@ def _fit(codes: Tensor, x: Tensor) -> NetworkFit:
     fit = NetworkFit((moved - middle) / size, features, x[:0], error, overfitted, unseen)
     fit.weights = fit.regress(x)
     return fit
+
+
+def _width(x: Tensor) -> int:
+    """Features that points (N, q) take: the last layer has to span them."""
+    sizes = torch.linalg.eigvalsh(torch.cov(x.mT)).flip(0).clamp(min=0)
+    count = int((sizes.cumsum(0) < _HELD * sizes.sum()).sum()) + 1
+    steps = -(-count // _LEAST_WIDTH)
+    return min(_LEAST_WIDTH * steps, _LARGEST_WIDTH)
 
 
 def _trained(

@@ -25,7 +25,7 @@ _CODES, _LEVEL = 4096, 512
 _LEFT_OUT, _BEYOND = 2e-3, 0.5
 _CODES_A_CENTER, _FAR = 4, 1e3
 # Principal coordinates that are learned first.
-_COORDINATES = 400
+_COORDINATES = 768
 
 
 class NetworkFits:

@@ -66,6 +66,6 @@ def auto_dimension(x: Tensor, most: int) -> int:
     if value > most:
         raise ValueError(
             f"x must have a dimension of at most {most}, got {value} (95 % interval {low:.3g} to "
-            f"{high:.3g}); MixtureVAE learns more dimensions, or give dim."
+            f"{high:.3g}); give dim if you know it to be less."
         )
     return max(1, value)

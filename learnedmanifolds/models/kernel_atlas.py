@@ -112,6 +112,9 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
     Williams, Gaussian Processes for Machine Learning, 2006.
     """
 
+    # The least straightness of charts; models whose charts bend less ask for more.
+    _straight = 0.0
+
     def __init__(
         self,
         n_charts: int | Literal["auto"] = "auto",
@@ -268,7 +271,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
             covers = [Cover(nodes, component, dim) for component in components]
             for cover in covers:
                 cover.make_discs()
-            return fit_cover(covers, nodes, x, noise)
+            return fit_cover(covers, nodes, x, noise, straight=self._straight)
         covers = [Cover(nodes, component, dim) for component in components]
         self._divide(covers)
         return fit_cover(covers, nodes, x, noise, split=False)

@@ -16,7 +16,7 @@ from learnedmanifolds._grad import differentiable
 from learnedmanifolds._random import seeded
 from learnedmanifolds.latent.base import LatentSpace
 from learnedmanifolds.models.fitted_vae import FittedVAE
-from learnedmanifolds.models.patches import neighbours
+from learnedmanifolds.models.neighbours import neighbours
 from learnedmanifolds.models.spectral import spectral_points
 from learnedmanifolds.models.vae_checks import (
     check_networks,

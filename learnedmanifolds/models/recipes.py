@@ -12,8 +12,7 @@ from learnedmanifolds._check import one_of
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.datasets.images import IMAGES, ImageManifold
 from learnedmanifolds.files.io import load
-from learnedmanifolds.models.mixture_vae import MixtureVAE
-from learnedmanifolds.models.schedule import Schedule
+from learnedmanifolds.models.kernel_atlas import KernelAtlas
 
 _WEIGHTS = Path(__file__).parent / "weights"
 
@@ -30,17 +29,15 @@ class Recipe:
         Side of the images in pixels.
     n_images : int
         Number of training images.
+    options : dict
+        Further arguments of `KernelAtlas`.
     seed : int
         Of the training; the images are drawn with the next one.
-    schedule : Schedule
-    options : dict
-        Further arguments of `MixtureVAE`.
     """
 
     data: str
     size: int
     n_images: int
-    schedule: Schedule
     options: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
 
@@ -53,50 +50,24 @@ class Recipe:
         """The same recipe from another seed."""
         return replace(self, seed=seed)
 
-    def estimator(self, **changes: Any) -> MixtureVAE:
+    def estimator(self, **changes: Any) -> KernelAtlas:
         """The estimator, not yet fitted; ``changes`` replace its arguments."""
-        options = {"random_state": self.seed, "schedule": self.schedule, **self.options, **changes}
-        return MixtureVAE(dim=self.manifold.dim, **options)
+        options = {"random_state": self.seed, "dim": self.manifold.dim, **self.options, **changes}
+        return KernelAtlas(**options)
 
-    def fit(self, **changes: Any) -> MixtureVAE:
+    def fit(self, **changes: Any) -> KernelAtlas:
         """Draw the images and train."""
         images = self.manifold.sample(self.n_images, self.seed + 1)
         return self.estimator(**changes).fit(images)
 
 
-_NARROW = {"hidden": 64, "n_blocks": 3, "conv_hidden": 16}
-_WIDE = {"hidden": 128, "n_blocks": 3, "conv_hidden": 64}
-
-_BARS = {"n_charts": 2, "noise_std": 0.1, "max_restarts": 0}
-_BALLS = {"n_charts": 2, "noise_std": 0.1, "max_restarts": 0}
-
-# Charts of high ambient dimension: a slower overlap stage, that trims no boxes.
-_IMAGES: dict[str, Any] = {
-    "batch_size": 128,
-    "overlap_peak": 0.3,
-    "latent_noise": 0.003,
-    "tail_rate": 1000.0,
-    "trim": False,
-}
-_SHORT = Schedule(seeding_steps=400, mixture_steps=150, overlap_steps=600, **_IMAGES)
-# Six dimensions: a chart that is widened by half in each of them takes in nearly everything.
-_LONG = Schedule(
-    seeding_steps=1500,
-    mixture_steps=20,
-    overlap_steps=2000,
-    mixture_peak=0.1,
-    overlap_factor=1.1,
-    consensus_weight=0.5,
-    **{**_IMAGES, "overlap_peak": 1.0},
-)
-
 RECIPES: dict[str, Recipe] = {
-    "bars-32": Recipe("bars", 32, 5_000, _SHORT, {**_BARS, **_NARROW}),
-    "bars-64": Recipe("bars", 64, 5_000, _SHORT, {**_BARS, **_NARROW}),
-    "bars-128": Recipe("bars", 128, 10_000, _LONG, {**_BARS, **_WIDE}),
-    "balls-32": Recipe("balls", 32, 20_000, _LONG, {**_BALLS, **_NARROW}),
-    "balls-64": Recipe("balls", 64, 20_000, _LONG, {**_BALLS, **_WIDE}),
-    "balls-128": Recipe("balls", 128, 20_000, _LONG, {**_BALLS, **_WIDE}),
+    "bars-32": Recipe("bars", 32, 2_000),
+    "bars-64": Recipe("bars", 64, 2_000),
+    "bars-128": Recipe("bars", 128, 2_000),
+    "balls-32": Recipe("balls", 32, 30_000),
+    "balls-64": Recipe("balls", 64, 40_000),
+    "balls-128": Recipe("balls", 128, 40_000),
 }
 """Recipes by name; ``learnedmanifolds learn NAME`` follows one."""
 

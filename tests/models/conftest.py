@@ -6,7 +6,7 @@ import torch
 from learnedmanifolds.datasets import toy
 from learnedmanifolds.models import MixtureVAE, Schedule
 
-SHORT = Schedule(seeding_steps=150, mixture_steps=100, overlap_steps=300, batch_size=128)
+SHORT = Schedule(regression_steps=200, mixture_steps=20, overlap_steps=30, batch_size=64)
 
 
 @pytest.fixture(scope="session")
@@ -16,14 +16,4 @@ def circles() -> torch.Tensor:
 
 @pytest.fixture(scope="session")
 def model(circles: torch.Tensor) -> MixtureVAE:
-    return MixtureVAE(
-        4,
-        1,
-        noise_std=0.02,
-        hidden=32,
-        n_blocks=3,
-        n_latent_blocks=2,
-        schedule=SHORT,
-        max_restarts=0,
-        random_state=0,
-    ).fit(circles)
+    return MixtureVAE(hidden=32, n_blocks=3, schedule=SHORT, random_state=0).fit(circles)

@@ -1,4 +1,3 @@
-import dataclasses
 import math
 import warnings
 
@@ -12,12 +11,12 @@ from learnedmanifolds.datasets import toy
 from learnedmanifolds.models import MixtureVAE, Schedule
 from learnedmanifolds.models.training import AtlasTraining
 
-TINY = Schedule(seeding_steps=50, mixture_steps=50, overlap_steps=100, batch_size=32)
+TINY = Schedule(regression_steps=100, mixture_steps=40, overlap_steps=60, batch_size=32)
 
 
 def tiny(**arguments):
     return MixtureVAE(
-        4, 1, noise_std=0.02, hidden=8, n_blocks=2, schedule=TINY, max_restarts=0, random_state=3
+        4, 1, noise_std=0.02, hidden=8, n_blocks=2, schedule=TINY, random_state=3
     ).set_params(**arguments)
 
 
@@ -34,25 +33,51 @@ def small(circles):
     return fit(tiny(), circles)
 
 
+def test_nothing_is_asked_for_and_everything_found(model):
+    assert (model.dim_, model.n_charts_) == (1, 4) == (model.atlas_.dim, model.atlas_.n_charts)
+    assert model.atlas_.noise_std == pytest.approx(0.02, rel=0.05)
+    assert model.quality_.healthy and not model.left_out_.any()
+
+
 def test_every_chart_lies_on_the_circles(model):
     truth = toy("two_circles")
-    t = torch.linspace(-1, 1, 200).unsqueeze(1)
+    t = torch.linspace(-1, 1, 400).unsqueeze(1)
     for k in range(4):
-        distance = truth.distance(model.atlas_.decode(t, k))
-        # A fifth of the published bound would need a longer training; the bound is 3 sigma.
-        assert distance.max() < 0.06
+        held = model.atlas_.charts.domain.depth(t, k) >= 0
+        distance = truth.distance(model.atlas_.decode(t[held], k))
+        # The bound is two sigma.
+        assert 100 < held.sum() and distance.max() < 0.04
 
 
 def test_the_charts_cover_both_circles(model):
     truth = toy("two_circles")
     grid = truth.grid(2000)
     quality = model.atlas_.quality(grid)
-    assert quality.coverage > 0.98
+    assert quality.coverage == 1
     assert quality.reconstruction_error < 0.01
     chart = model.transform(grid).chart
     # No chart spans both components.
     for k in range(4):
         assert len(set(truth.component(grid)[chart == k].tolist())) == 1
+
+
+def test_the_left_inverse_is_exact_after_training(model):
+    charts = model.atlas_.to("float64").charts
+    t = torch.linspace(-0.9, 0.9, 50).double().view(1, -1, 1).expand(4, -1, -1)
+    torch.testing.assert_close(charts.left_inverse(charts.decode(t)), t, rtol=0, atol=1e-9)
+
+
+def test_training_brings_charts_together(model):
+    # Where two charts hold a point, they are apart by less than the noise.
+    atlas, grid = model.atlas_, toy("two_circles").grid(2000)
+    coords, error = atlas.claims(atlas.flat(grid))
+    held = (atlas.charts.domain.depth(coords) >= 0) & (error < 0.02)
+    both = held.sum(0) == 2
+    assert both.float().mean() > 0.05 and held.any(0).all()
+    points = atlas.charts.decode(coords)[:, both]
+    # Points first, then the two charts of each.
+    one, other = points.movedim(1, 0)[held[:, both].T].view(-1, 2, 2).unbind(1)
+    assert float((one - other).norm(dim=1).quantile(0.95)) < 0.02
 
 
 def test_samples_have_the_law_of_the_data(model):
@@ -85,7 +110,7 @@ def test_same_seed_same_bits_and_other_seed_other_bits(circles, small):
     assert not torch.equal(a, c)
 
 
-@pytest.mark.parametrize("stop", [70, 130, 170])
+@pytest.mark.parametrize("stop", [70, 120, 170])
 def test_interrupted_training_resumes_to_the_same_weights(
     circles, small, tmp_path, monkeypatch, stop
 ):
@@ -113,23 +138,13 @@ def test_interrupted_training_resumes_to_the_same_weights(
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_boxes_are_trimmed_unless_the_schedule_says_not_to(circles, small):
-    trimmed = small.atlas_
-    whole = fit(tiny(schedule=dataclasses.replace(TINY, trim=False)), circles).atlas_
-    assert bool((whole.charts.half_width == 1).all() and (whole.charts.middle == 0).all())
-    assert float(trimmed.charts.half_width.min()) < 1
-    # Weights are shares of the data.
-    shares = trimmed.responsibilities(circles).mean(0)
-    assert torch.allclose(trimmed.weights, shares, atol=0.05)
-
-
 def test_scikit_learn_conventions(model):
     other = clone(model)
     assert other.get_params() == model.get_params()
     with pytest.raises(NotFittedError):
         other.sample(3)
     assert model.n_features_in_ == 2
-    assert set(model.history_) >= {"step", "loss", "seeds"}
+    assert set(model.history_) == {"step", "loss"}
 
 
 def test_fit_takes_numpy_and_leaves_the_default_dtype(circles):
@@ -139,8 +154,11 @@ def test_fit_takes_numpy_and_leaves_the_default_dtype(circles):
 
 
 def test_a_failed_training_is_reported(circles):
-    with pytest.warns(UserWarning, match="coverage"):
-        tiny(n_charts=1).fit(circles)
+    # Without a step of training charts are planes.
+    short = Schedule(regression_steps=1, mixture_steps=0, overlap_steps=0)
+    with pytest.warns(UserWarning, match="see quality_, and start_.atlas_, which does"):
+        model = tiny(schedule=short).fit(circles)
+    assert not model.quality_.healthy and model.start_.quality_.healthy
 
 
 @pytest.mark.parametrize(
@@ -149,13 +167,21 @@ def test_a_failed_training_is_reported(circles):
         ({}, np.zeros((0, 2)), "x must not be empty"),
         ({}, np.full((100, 2), np.nan), "x must be finite"),
         ({}, np.zeros(100), "x must have shape"),
-        ({}, np.ones((100, 2)), "at least 12 different points .*, got 1"),
+        ({}, np.ones((100, 2)), "at least 6 different points .*, got 1"),
         ({}, np.random.default_rng(0).normal(size=(100, 1)), "at least 2 features"),
         ({"dim": 3}, np.random.default_rng(0).normal(size=(100, 2)), "dim must be at most"),
-        ({"n_charts": 90}, np.random.default_rng(0).normal(size=(80, 2)), "at least 270 points"),
+        (
+            {"n_charts": 90},
+            np.random.default_rng(0).normal(size=(80, 2)),
+            "n_charts must be at most",
+        ),
         ({"noise_std": -1.0}, np.random.default_rng(0).normal(size=(100, 2)), "noise_std must be"),
         ({"random_state": -1}, np.random.default_rng(0).normal(size=(100, 2)), "random_state must"),
-        ({"n_charts": 0}, np.random.default_rng(0).normal(size=(100, 2)), "n_charts must be"),
+        (
+            {"n_charts": 0},
+            np.random.default_rng(0).normal(size=(100, 2)),
+            "n_charts .if not 'auto'. must be",
+        ),
     ],
 )
 def test_bad_input(change, data, message):
@@ -164,7 +190,7 @@ def test_bad_input(change, data, message):
 
 
 def test_bad_types():
-    with pytest.raises(TypeError, match="n_charts must be an integer"):
+    with pytest.raises(TypeError, match="n_charts .if not 'auto'. must be an integer"):
         tiny(n_charts=2.0).fit(np.random.default_rng(0).normal(size=(100, 2)))
     with pytest.raises(TypeError, match="x must be an array of numbers"):
         tiny().fit([["a", "b"]] * 50)
@@ -173,10 +199,5 @@ def test_bad_types():
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_repetitions_of_few_points_are_counted(count):
     x = np.random.default_rng(0).normal(size=(count, 3))[np.arange(200) % count]
-    with pytest.raises(ValueError, match=f"at least 12 different points.*, got {count}"):
+    with pytest.raises(ValueError, match=f"at least 6 different points.*, got {count}"):
         tiny().fit(x)
-
-
-def test_more_different_points_are_enough():
-    x = np.random.default_rng(0).normal(size=(12, 3))[np.arange(200) % 12]
-    assert fit(tiny(), x).n_features_in_ == 3

@@ -9,15 +9,9 @@ from typer.testing import CliRunner
 import learnedmanifolds as lm
 from learnedmanifolds.cli import app
 from learnedmanifolds.files.io import load
-from learnedmanifolds.models import RECIPES, Recipe, Schedule, pretrained_names, recipe
+from learnedmanifolds.models import RECIPES, Recipe, pretrained_names, recipe
 
-TINY = Recipe(
-    "bars",
-    16,
-    200,
-    Schedule(seeding_steps=4, mixture_steps=2, overlap_steps=4, batch_size=32),
-    {"n_charts": 2, "noise_std": 0.1, "max_restarts": 0, "hidden": 8, "conv_hidden": 4},
-)
+TINY = Recipe("bars", 16, 200)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -30,18 +24,17 @@ def test_a_recipe_is_a_whole_description(name):
     assert one.estimator(random_state=5).random_state == 5
 
 
-@pytest.mark.filterwarnings("ignore:The atlas does not hold")
 def test_train_by_recipe(tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "bars-16", TINY)
     path = tmp_path / "bars.safetensors"
-    result = CliRunner().invoke(app, ["train", "bars-16", "-o", str(path), "--charts", "1"])
-    assert result.exit_code in (0, 1), result.output
+    result = CliRunner().invoke(app, ["train", "bars-16", "-o", str(path), "--charts", "2"])
+    assert result.exit_code == 0, result.output
     atlas = load(path)
-    assert (atlas.n_charts, atlas.dim, atlas.ambient_shape) == (1, 1, (1, 16, 16))
-    again = recipe("bars-16").fit(n_charts=1).atlas_
+    assert (atlas.n_charts, atlas.dim, atlas.ambient_shape) == (2, 1, (1, 16, 16))
+    again = recipe("bars-16").fit(n_charts=2).atlas_
     coords = torch.tensor([[0.3]])
     assert torch.equal(atlas.decode(coords, 0), again.decode(coords, 0))
-    other = recipe("bars-16").with_seed(1).fit(n_charts=1).atlas_
+    other = recipe("bars-16").with_seed(1).fit(n_charts=2).atlas_
     assert not torch.equal(other.decode(coords, 0), again.decode(coords, 0))
 
 

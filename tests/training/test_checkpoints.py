@@ -7,7 +7,7 @@ import torch
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GridSearchCV
 from torch import nn
-from trained import MODELS, SHORT, X, manifold, mixture, results, same
+from trained import MODELS, SHORT, X, manifold, results, same
 
 from learnedmanifolds.diffusion import DiffusionMap
 from learnedmanifolds.latent import Circle, Euclidean
@@ -165,8 +165,3 @@ def test_one_text_describes_the_parameters_of_all_trainings():
 def test_wrong_parameters_of_a_training_are_named(name, wrong, error):
     with pytest.raises(TypeError, match=error):
         MODELS[name](**wrong).fit(X)
-
-
-def test_mixture_restarts_have_folders_below_the_record(tmp_path):
-    mixture(checkpoint_dir=tmp_path).fit(X)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run-0", "training.json"]

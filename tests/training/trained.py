@@ -11,12 +11,12 @@ from learnedmanifolds.models.diffusion_vae_training import DiffusionVAETraining
 from learnedmanifolds.models.training import AtlasTraining
 from learnedmanifolds.models.vae_training import VAETraining
 
-SHORT = Schedule(seeding_steps=10, mixture_steps=5, overlap_steps=10, batch_size=32)
+SHORT = Schedule(regression_steps=10, mixture_steps=5, overlap_steps=10, batch_size=32)
 X = Ring().sample(128, noise=0.02, seed=0)
 
 
 def mixture(**options):
-    sizes = {"n_charts": 2, "hidden": 8, "n_blocks": 2, "schedule": SHORT, "max_restarts": 0}
+    sizes = {"n_charts": 2, "dim": 1, "hidden": 8, "n_blocks": 2, "schedule": SHORT}
     return MixtureVAE(**{**sizes, "random_state": 0, **options})
 
 
