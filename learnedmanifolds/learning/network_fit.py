@@ -14,10 +14,12 @@ from learnedmanifolds.charts.network_features import NetworkFeatures
 # Layers that follow the sines, and the standard deviation of the sines' frequencies in units of the
 # codes' spread.
 _LAYERS, _FREQUENCY = 2, 1.0
-# Width of the layers: as many as directions that hold so much of the variance, in steps of the least.
-_HELD, _LEAST_WIDTH, _LARGEST_WIDTH = 0.99, 128, 768
-# Times that all points are passed through, steps at most, and points of a step at most and at least.
-_EPOCHS, _STEPS, _BATCH, _SMALL = 300, 12_000, 512, 64
+# Width of the layers: as many as directions that hold so much of the variance, in steps of the least, and
+# points that tell.
+_HELD, _LEAST_WIDTH, _LARGEST_WIDTH, _TELLING = 0.99, 128, 1024, 2048
+# Times that all points are passed through, steps at most, of layers so wide, and points of a step at most
+# and at least.
+_EPOCHS, _STEPS, _USUAL_WIDTH, _BATCH, _SMALL = 300, 12_000, 384, 512, 64
 # Rates of the layers, of all else, and of the codes; they fall to zero from this part of the steps on.
 _LAYER_RATE, _RATE, _CODE_RATE, _FALLING = 0.03, 3e-3, 2e-2, 0.4
 # Averages of the codes' gradients and of their squares.
@@ -104,8 +106,18 @@ class NetworkFit:
         return _ridge(self.features()[~self.unseen], x[~self.unseen])
 
 
-def fit_network(codes: Tensor, x: Tensor, seed: int) -> NetworkFit:
-    """Fit a chart to points (N, q) of unit scale from rough codes (N, d).
+def width_for(x: Tensor) -> int:
+    """Width of the layers for points (N, n): the last one has to span them."""
+    some = x[:: -(-len(x) // _TELLING)]
+    some = some - some.mean(0)
+    products = some @ some.mT if len(some) < some.shape[1] else some.mT @ some
+    sizes = torch.linalg.eigvalsh(products).flip(0).clamp(min=0)
+    count = int((sizes.cumsum(0) < _HELD * sizes.sum()).sum()) + 1
+    return min(_LEAST_WIDTH * -(-count // _LEAST_WIDTH), _LARGEST_WIDTH)
+
+
+def fit_network(codes: Tensor, x: Tensor, width: int, seed: int) -> NetworkFit:
+    """Fit a chart to points (N, q) of unit scale from rough codes (N, d), by layers so wide.
 
     Network and codes descend together: Muon for the layers, Adam for the rest. What points left out say
     best is kept. Then codes go to the nearest points, and the last layer to the best one.
@@ -118,16 +130,16 @@ def fit_network(codes: Tensor, x: Tensor, seed: int) -> NetworkFit:
     # `seeded` would look at every call of torch.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _fit(codes, x)
+        return _fit(codes, x, width)
 
 
-def _fit(codes: Tensor, x: Tensor) -> NetworkFit:
+def _fit(codes: Tensor, x: Tensor, width: int) -> NetworkFit:
     middle, unit = codes.mean(0), float(codes.std(0).mean())
     start, target = ((codes - middle) / unit).float(), x.float()
     order = torch.randperm(len(x))
     count = min(_MOST_OUT, len(x) // _LEFT_OUT)
     out, rows = order[:count], order[count:]
-    network = _Network(codes.shape[1], _width(x), x.shape[1])
+    network = _Network(codes.shape[1], width, x.shape[1])
     trained, moved, error = _trained(network, start, target, rows, out)
     overfitted, unseen = False, torch.zeros(len(x), dtype=torch.bool)
     unseen[out] = True
@@ -155,14 +167,6 @@ def _fit(codes: Tensor, x: Tensor) -> NetworkFit:
     return fit
 
 
-def _width(x: Tensor) -> int:
-    """Features that points (N, q) take: the last layer has to span them."""
-    sizes = torch.linalg.eigvalsh(torch.cov(x.mT)).flip(0).clamp(min=0)
-    count = int((sizes.cumsum(0) < _HELD * sizes.sum()).sum()) + 1
-    steps = -(-count // _LEAST_WIDTH)
-    return min(_LEAST_WIDTH * steps, _LARGEST_WIDTH)
-
-
 def _trained(
     network: _Network, start: Tensor, x: Tensor, rows: Tensor, out: Tensor
 ) -> tuple[_Network, Tensor, float]:
@@ -178,7 +182,8 @@ def _trained(
     times = torch.zeros_like(start[:, :1])
     batch = min(_BATCH, max(_SMALL, len(rows) // 16), len(rows))
     per_epoch = len(rows) // batch
-    total = min(_STEPS, _EPOCHS * per_epoch)
+    width = len(network.phases)
+    total = min(int(_STEPS * min(1.0, _USUAL_WIDTH / width)), _EPOCHS * per_epoch)
     best, least = (copy.deepcopy(network), codes.clone()), math.inf
     for step in range(total):
         if step % per_epoch == 0:

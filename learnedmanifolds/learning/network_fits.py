@@ -16,7 +16,7 @@ from learnedmanifolds.geometry.principal import Principal
 from learnedmanifolds.learning.cells import Cell
 from learnedmanifolds.learning.chart_fits import Made, Shared, located, shared
 from learnedmanifolds.learning.codes import interpolate
-from learnedmanifolds.learning.network_fit import NetworkFit, fit_network
+from learnedmanifolds.learning.network_fit import NetworkFit, fit_network, width_for
 from learnedmanifolds.learning.nodes import Nodes
 
 # Codes of a chart that nearest points are looked for at, and centres of the level that ends its domain.
@@ -25,7 +25,7 @@ _CODES, _LEVEL = 4096, 512
 _LEFT_OUT, _BEYOND = 2e-3, 0.5
 _CODES_A_CENTER, _FAR = 4, 1e3
 # Principal coordinates that are learned first.
-_COORDINATES = 768
+_COORDINATES = 400
 
 
 class NetworkFits:
@@ -57,9 +57,8 @@ class NetworkFits:
             core, inner = (
                 torch.from_numpy(np.isin(node[inside], part)) for part in (cell.core, cell.inner)
             )
-            self._made.append(
-                Made(fit_network(codes, seen[index], seed + number), index, core, inner)
-            )
+            fit = fit_network(codes, seen[index], width_for(x[index]), seed + number)
+            self._made.append(Made(fit, index, core, inner))
 
     @property
     def error(self) -> float:
