@@ -19,11 +19,11 @@ import warnings
 
 import numpy as np
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 import learnedmanifolds as lm
 from learnedmanifolds.demo import half_visible
+from learnedmanifolds.inverse.gaussians import Gaussians
 from learnedmanifolds.inverse.pca import PrincipalSubspace
 
 DRAWS = 20_000
@@ -59,18 +59,6 @@ def mean_of(atlas: lm.Atlas, points: Tensor, chart: Tensor, y: Tensor, visible: 
         cov = noise.std[k] ** 2 * torch.eye(len(y), dtype=y.dtype) + directions @ directions.mT
         log_weight, restored = given(visible, y, own, cov)
         logs.append(log_weight)
-        means.append(restored)
-    return torch.softmax(torch.cat(logs), 0) @ torch.cat(means)
-
-
-def of_mixture(model: GaussianMixture, y: Tensor, visible: Tensor) -> Tensor:
-    """Mean of a mixture of Gaussians given visible entries."""
-    logs, means = [], []
-    for weight, mean, cov in zip(model.weights_, model.means_, model.covariances_, strict=True):
-        log_weight, restored = given(
-            visible, y, torch.from_numpy(mean)[None], torch.from_numpy(cov)
-        )
-        logs.append(log_weight + np.log(weight))
         means.append(restored)
     return torch.softmax(torch.cat(logs), 0) @ torch.cat(means)
 
@@ -111,17 +99,12 @@ def restore_digits(seed: int, n_images: int, dim: int) -> dict[str, float]:
     )
     sizes = [(c, ridge) for c in (10, 20, 40, 80) for ridge in (1e-3, 3e-3, 1e-2)]
 
-    def mixture(x: Tensor, c: int, ridge: float) -> GaussianMixture:
-        return GaussianMixture(c, reg_covar=ridge, random_state=seed).fit(x.numpy())
-
-    tried = {size: mixture(half, *size) for size in sizes}
+    tried = {size: Gaussians(half, *size, random_state=seed) for size in sizes}
     chosen = min(
         sizes,
-        key=lambda s: error(
-            torch.stack([of_mixture(tried[s], y, v) for y, v in held]), rest, masks
-        ),
+        key=lambda s: error(torch.stack([tried[s].restore(y, v) for y, v in held]), rest, masks),
     )
-    gaussians = mixture(train, *chosen)
+    gaussians = Gaussians(train, *chosen, random_state=seed)
     linear = PrincipalSubspace(data.train, dim)
     found = {
         "best fit": error(fits, truth, visible),
@@ -130,13 +113,13 @@ def restore_digits(seed: int, n_images: int, dim: int) -> dict[str, float]:
             torch.stack([of_neighbours(train, y, v, k) for y, v in pairs]), truth, visible
         ),
         "Gaussians": error(
-            torch.stack([of_mixture(gaussians, y, v) for y, v in pairs]), truth, visible
+            torch.stack([gaussians.restore(y, v) for y, v in pairs]), truth, visible
         ),
         "PCA": error(
             torch.stack([linear.restore(y, v).double() for y, v in pairs]), truth, visible
         ),
         "log-likelihood": float(atlas.log_likelihood(truth).mean()),
-        "of Gaussians": float(gaussians.score(truth.numpy())),
+        "of Gaussians": float(gaussians.model.score(truth.numpy())),
         "seconds to learn": learned - start,
     }
     text = ", ".join(f"{name} {value:.4g}" for name, value in found.items())

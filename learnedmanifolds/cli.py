@@ -66,10 +66,11 @@ def demo(
     console.print(f"dimension {digit.atlas.dim}, {digit.atlas.n_charts} charts")
     _print_quality(digit.quality, digit.seconds)
     table = Table("restored", "error on hidden pixels (RMS, grey values in [0, 1])")
-    table.add_row("on the atlas", f"{digit.atlas_error:.4f}")
-    table.add_row("by the nearest of the noisy pictures", f"{digit.neighbor_error:.4f}")
+    for name, error in sorted(digit.errors.items(), key=lambda item: item[1]):
+        table.add_row(name, f"{error:.4f}")
     console.print(table)
-    console.print(f"{digit.n_images} new pictures")
+    best = min(digit.errors, key=lambda name: digit.errors[name])
+    console.print(f"{digit.n_images} new pictures; least error: {best}")
     figures = [str(path) for path in sorted(output.glob("*.png"))]
     console.print("figures: " + ", ".join(figures))
     _write_json(
