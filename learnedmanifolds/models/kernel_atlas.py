@@ -16,52 +16,33 @@ from learnedmanifolds._convert import to_tensor
 from learnedmanifolds._grad import differentiable
 from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.atlas.quality import Quality
-from learnedmanifolds.charts.featured import FeatureCharts
-from learnedmanifolds.charts.kernel import KernelCharts
-from learnedmanifolds.geometry.local import Located
-from learnedmanifolds.geometry.principal import Principal
 from learnedmanifolds.learning.cells import Cover, divide
-from learnedmanifolds.learning.chart_fits import ChartFits, Shared, fit_cover
-from learnedmanifolds.learning.kernel_fit import EXACT
+from learnedmanifolds.learning.chart_fits import ChartFits, fit_cover
 from learnedmanifolds.learning.network_fits import NetworkFits
-from learnedmanifolds.learning.nodes import Nodes, make_nodes
-from learnedmanifolds.learning.noise import noise_level, spacing
-from learnedmanifolds.learning.outliers import groups_apart, outlying
+from learnedmanifolds.learning.nodes import Nodes
+from learnedmanifolds.learning.noise import noise_level
+from learnedmanifolds.learning.outliers import outlying
 from learnedmanifolds.models.atlas_estimator import AtlasEstimator
 from learnedmanifolds.models.auto_dimension import auto_dimension
+from learnedmanifolds.models.of_fits import TOO_MUCH, of_kernels, of_networks
+from learnedmanifolds.models.sample import FEWEST, Sample, chosen, connected, different, too_few
 from learnedmanifolds.training.seeds import start_seeds
 from learnedmanifolds.training.shared import threads_for
-from learnedmanifolds.training.units import Units
 
-# Nodes that cells are made of, and neighbours of each, by the dimension.
+# Nodes that cells are made of, by the dimension.
 _NODES, _NODES_BEYOND = {1: 400, 2: 800, 3: 1500}, 3000
-_NEIGHBORS, _NEIGHBORS_BEYOND = {1: 10, 2: 12, 3: 16}, 20
 # The largest dimension of kernel charts, and of charts at all.
 _KERNELS, _MOST_DIMENSIONS = 3, 12
 # Points that a network chart takes at least, times the dimension.
 _POINTS_A_CHART = 40
 _FAMILIES = ("auto", "kernel", "network")
-# Components of fewer nodes than this times (d + 2) are left out, and parts of the data that are told.
-_FEWEST, _TOLD = 2, 0.01
-# How far data may be off, in units of what nearly all are.
-_TOLERANCE, _NEARLY_ALL = 1.5, 0.999
-# How far most may be off, in units of the noise, where charts are right.
-_MOST, _TOO_MUCH = 0.95, 2.0
+# Part of the data that, left out, is told.
+_TOLD = 0.01
 # So many times the nodes are tried while charts leave more.
 _MORE = (2, 4)
-_LEAST_NOISE = 1e-6
-# How far charts may be apart, in units of what nearly all overlaps are.
-_APART, _NEARLY_ALL_SHARED = 6.0, 0.99
-_LARGEST_APART = 0.5
-# Part of the variance that coordinates have which stand out from noise, or there is more than noise.
-_CLEAR = 0.9
-# Points that are looked at: more make charts hardly better.
-_FITTED = 50_000
 # Noise in units of the radius of curvature beyond which the shape is not clear, and points that tell: so
 # many, or numbers in them.
 _UNCLEAR, _BENT, _LEAST_BENT, _IN_BENT = 0.15, 256, 64, 2**19
-# Points that tell the density.
-_KNOWN = 2**14
 # Points that the quality is measured on: so many, or numbers in them.
 _JUDGED, _LEAST_JUDGED, _NUMBERS = 2048, 256, 2**22
 
@@ -155,30 +136,30 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         self._check(data[0].numel())
         self._take_names(x)
         (seed,) = start_seeds(self.random_state, 1)
-        chosen = _chosen(len(data), seed)
-        data = data if len(chosen) == len(data) else data[chosen]
+        looked_at = chosen(len(data), seed)
+        data = data if len(looked_at) == len(data) else data[looked_at]
         # Copies of a point would count as many without noise.
-        first, place = _different(data)
+        first, place = different(data)
         if len(first) < len(data):
             dim = 1 if self.dim == "auto" else int(self.dim)
-            if len(first) < _FEWEST * (dim + 2):
-                raise _too_few(dim, len(first), len(data))
+            if len(first) < FEWEST * (dim + 2):
+                raise too_few(dim, len(first), len(data))
             data = data[torch.from_numpy(first)]
-        whole = _Sample.of(data, seed)
+        whole = Sample.of(data, seed)
         found = auto_dimension(whole.clear, self._most) if self.dim == "auto" else self.dim
         learned = self._best(data, whole, int(found), seed)
         self.atlas_, self.quality_ = learned.atlas, learned.quality
         self.dim_, self.n_charts_ = int(found), learned.atlas.n_charts
         self.n_features_in_ = learned.atlas.charts.n_ambient
         self.left_out_ = np.zeros(len(given), dtype=bool)
-        self.left_out_[chosen.numpy()] = learned.left_out[place]
+        self.left_out_[looked_at.numpy()] = learned.left_out[place]
         self._tell(learned, learned.left_out[place])
         return self
 
-    def _best(self, data: Tensor, whole: _Sample, dim: int, seed: int) -> _Learned:
+    def _best(self, data: Tensor, whole: Sample, dim: int, seed: int) -> _Learned:
         """The first atlas without outliers that is enough: of the usual nodes, or more."""
         left_out = outlying(whole.coordinates.numpy(), dim, self._noise(whole, dim))
-        sample = _Sample.of(data[torch.from_numpy(~left_out)], seed) if left_out.any() else whole
+        sample = Sample.of(data[torch.from_numpy(~left_out)], seed) if left_out.any() else whole
         learned = self._learned(data, sample, left_out, dim, 1, seed)
         for more in _MORE:
             if (
@@ -192,21 +173,22 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         return learned
 
     def _learned(
-        self, data: Tensor, sample: _Sample, left_out: np.ndarray, dim: int, more: int, seed: int
+        self, data: Tensor, sample: Sample, left_out: np.ndarray, dim: int, more: int, seed: int
     ) -> _Learned:
         """An atlas of what of the data (N, ...) is not left out, of so many times the usual nodes."""
         count = more * _NODES.get(dim, _NODES_BEYOND)
-        sample, nodes, left_out, groups = _connected(data, sample, left_out, dim, count, seed)
+        sample, nodes, left_out, groups = connected(data, sample, left_out, dim, count, seed)
         if self._learns_networks(dim):
-            atlas, overfitted = self._of_networks(nodes, sample, dim, seed)
-            enough = True
+            networks = self._network_fits(nodes, sample, dim, seed)
+            overfitted, enough = networks.overfitted, True
+            atlas = of_networks(networks, sample, self.noise_std)
         else:
             noise, overfitted = self._noise(sample, dim), False
             # The products of one chart are too small for several threads.
             with threads_for(0.0):
                 fits = self._fits(nodes, sample.coordinates, dim, noise)
-            enough = fits.error <= _TOO_MUCH**2 * noise or len(nodes.points) == len(sample.flat)
-            atlas = self._atlas(fits, sample, noise)
+            enough = fits.error <= TOO_MUCH**2 * noise or len(nodes.points) == len(sample.flat)
+            atlas = of_kernels(fits, sample, noise, self.noise_std)
         known = torch.from_numpy(~left_out).nonzero().squeeze(1)
         most = min(_JUDGED, max(_LEAST_JUDGED, _NUMBERS // sample.flat.shape[1]))
         quality = atlas.quality(data[known[:: -(-len(known) // most)]])
@@ -276,10 +258,7 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
         self._divide(covers)
         return fit_cover(covers, nodes, x, noise, split=False)
 
-    def _of_networks(
-        self, nodes: Nodes, sample: _Sample, dim: int, seed: int
-    ) -> tuple[Atlas, bool]:
-        """An atlas of network charts, and whether they fit points left out far worse than others."""
+    def _network_fits(self, nodes: Nodes, sample: Sample, dim: int, seed: int) -> NetworkFits:
         components = range(nodes.component.max() + 1)
         share = len(nodes.points) / len(sample.flat) if self.n_charts == "auto" else 0.0
         least = math.ceil(_POINTS_A_CHART * dim * share)
@@ -289,32 +268,8 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
                 cover.make_discs()
         else:
             self._divide(covers)
-        units, x, _, coordinates = sample
         cells = [cell for cover in covers for cell in cover.cells]
-        fits = NetworkFits(x, coordinates, nodes, cells, seed)
-        charts = fits.charts(units.center, units.scale)
-        rows, at = fits.located()
-        data = units.center.flatten() + units.scale * x[rows]
-        left = torch.cat(
-            [
-                (charts.decode(at.coords[at.chart == k], k) - data[at.chart == k]).norm(dim=1)
-                for k in range(charts.n_charts)
-            ]
-        )
-        freedom = max(1, x.shape[1] - dim)
-        if self.noise_std is None:
-            square = max(units.scale**2 * fits.error, float(left.square().mean()))
-            noise = max((square / freedom) ** 0.5, _LEAST_NOISE * units.scale)
-        else:
-            noise = float(self.noise_std)
-        usual = (freedom**0.5 + 4) * noise
-        tolerance = max(usual, _TOLERANCE * float(left.quantile(_NEARLY_ALL)))
-        apart = _disagreement(charts, fits.shared())
-        agreement = (
-            None if apart is None else min(max(apart, _LEAST_NOISE * units.scale), tolerance)
-        )
-        atlas = Atlas(charts, fits.shares, noise, tolerance, agreement, copy_charts=False)
-        return _knowing(atlas, data, at, fits.unseen), fits.overfitted
+        return NetworkFits(sample.flat, sample.coordinates, nodes, cells, seed)
 
     def _divide(self, covers: list[Cover]) -> None:
         count = integer(self.n_charts, "n_charts")
@@ -325,71 +280,13 @@ class KernelAtlas(AtlasEstimator, BaseEstimator):
             )
         divide(covers, count)
 
-    def _noise(self, sample: _Sample, dim: int) -> float:
+    def _noise(self, sample: Sample, dim: int) -> float:
         """Mean squared distance of points from the manifold, in principal coordinates."""
         if self.noise_std is None:
             return noise_level(sample.coordinates, dim)
         return (float(self.noise_std) / sample.units.scale) ** 2 * max(
             1, sample.flat.shape[1] - dim
         )
-
-    def _atlas(self, fits: ChartFits, sample: _Sample, expected: float) -> Atlas:
-        units, x, principal, coordinates = sample
-        weights = fits.whole_weights(x, principal)
-        left = fits.left(x, weights)
-        made = fits.stacked(weights)
-        made["weights"] *= units.scale
-        charts = KernelCharts(
-            center=units.center.flatten(), ambient_shape=tuple(units.center.shape), **made
-        )
-        n, d = x.shape[1], charts.dim
-        if self.noise_std is None:
-            # What principal coordinates leave may be noise too.
-            expected += principal.rest(x, coordinates)
-        expected = max(expected, EXACT)
-        found = float(left[left <= left.quantile(_MOST)].square().mean())
-        # Charts that leave far more than the noise do not tell what it is.
-        good = found <= _TOO_MUCH**2 * expected
-        square = float(left.square().mean()) if good and self.noise_std is None else expected
-        noise = units.scale * max((square / max(1, n - d)) ** 0.5, _LEAST_NOISE)
-        usual = (max(0, n - d) ** 0.5 + 4) * noise
-        far = units.scale * _TOLERANCE * float(left.quantile(_NEARLY_ALL))
-        tolerance = max(usual, far) if good else usual
-        apart = _disagreement(charts, fits.shared())
-        # Charts farther from each other than points are do not overlap but part.
-        most = max(tolerance, _LARGEST_APART * units.scale * spacing(coordinates))
-        agreement = None if apart is None else min(max(apart, _LEAST_NOISE * units.scale), most)
-        atlas = Atlas(charts, fits.shares, noise, tolerance, agreement, copy_charts=False)
-        rows, at = fits.located()
-        return _knowing(atlas, units.center.flatten() + units.scale * x[rows], at)
-
-
-def _knowing(atlas: Atlas, data: Tensor, at: Located, unseen: Tensor | None = None) -> Atlas:
-    """The atlas with the density of data (N, n) at places, if many, of some; see `with_density`."""
-    some = slice(None, None, -(-len(data) // _KNOWN))
-    points = data[some].unflatten(1, atlas.ambient_shape)
-    told = None if unseen is None else unseen[some]
-    return atlas.with_density(points, Located(at.chart[some], at.coords[some]), told)
-
-
-def _disagreement(charts: FeatureCharts, shared: Shared) -> float | None:
-    """How far charts may be from each other's points, `Atlas.agreement`; None where none overlap.
-
-    Several times what they differ by where nearly all of the data say that both are.
-    """
-    (one, other), (at, start) = shared
-    if not len(one):
-        return None
-    gaps = []
-    for k in range(charts.n_charts):
-        rows = (other == k).nonzero().squeeze(1)
-        for own in one[rows].unique().tolist():
-            here = rows[one[rows] == own]
-            point = charts.decode(at[here], own)
-            seen = charts.seen_from(point, k)
-            found = charts.refined(seen, torch.full_like(here, k), start[here])
-            gaps.append((charts.decode(found, k) - point).norm(dim=1))
-    return _APART * float(torch.cat(gaps).quantile(_NEARLY_ALL_SHARED))
 
 
 def _bent(atlas: Atlas) -> float:
@@ -411,47 +308,6 @@ def _bent(atlas: Atlas) -> float:
     return atlas.noise_std * max(curvature, 1 / spread)
 
 
-class _Sample(NamedTuple):
-    """Units of data, the data (N, n) in them, and their principal coordinates (N, q).
-
-    References
-    ----------
-    Gavish, Donoho, IEEE Transactions on Information Theory 60(8), 2014 (which of them are noise).
-    """
-
-    units: Units
-    flat: Tensor
-    principal: Principal
-    coordinates: Tensor
-
-    @classmethod
-    def of(cls, data: Tensor, seed: int) -> Self:
-        units = Units.of(data)
-        flat = units.remove(data, torch.float64).flatten(1)
-        principal = Principal.of(flat, seed)
-        return cls(units, flat, principal, principal.coordinates(flat))
-
-    @property
-    def clear(self) -> Tensor:
-        """Principal coordinates (N, r) that stand out from noise as large as what all of them leave.
-
-        All of them where these are not nearly all of the data: the rest is more than noise.
-        """
-        count, n = self.flat.shape
-        left = min(count, n) - self.coordinates.shape[1]
-        if left <= 0:
-            return self.coordinates
-        rest = self.principal.rest(self.flat, self.coordinates)
-        noise = rest / left * min(count, n) / n
-        beta = min(count, n) / max(count, n)
-        factor = 2 * (beta + 1) + 8 * beta / (beta + 1 + math.sqrt(beta**2 + 14 * beta + 1))
-        sizes = self.coordinates.square().mean(0)
-        kept = sizes > factor * noise * max(count, n) / count
-        if float(sizes[kept].sum()) < _CLEAR * (float(sizes.sum()) + rest):
-            return self.coordinates
-        return self.coordinates[:, kept]
-
-
 class _Learned(NamedTuple):
     """An atlas, its quality on the points that were not left out, those that were, (N,).
 
@@ -465,51 +321,3 @@ class _Learned(NamedTuple):
     enough: bool
     groups: bool
     overfitted: bool
-
-
-def _chosen(count: int, seed: int) -> Tensor:
-    """Indices of so many points, or of enough of them drawn at random."""
-    if count <= _FITTED:
-        return torch.arange(count)
-    draw = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    return draw[:_FITTED].sort().values
-
-
-def _different(data: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the different ones of points (N, ...), and which of these each one is, (N,)."""
-    found: dict[bytes, int] = {}
-    rows = data.flatten(1).contiguous().view(torch.uint8).cpu().numpy()
-    place = [found.setdefault(row.tobytes(), len(found)) for row in rows]
-    return np.unique(place, return_index=True)[1], np.array(place)
-
-
-def _connected(
-    data: Tensor, sample: _Sample, left_out: np.ndarray, dim: int, count: int, seed: int
-) -> tuple[_Sample, Nodes, np.ndarray, bool]:
-    """A sample of what of the data (N, ...) is not left out, at most so many nodes of it, and what is.
-
-    Points in components too small for a chart, and in small ones of another dimension, are left out
-    too; units and nodes are those of what is learned, not of outliers. Last, whether the latter are.
-    """
-    left_out, groups = left_out.copy(), False
-    while True:
-        x = sample.coordinates.numpy()
-        nodes = make_nodes(x, count, _NEIGHBORS.get(dim, _NEIGHBORS_BEYOND), seed, dim == 1)
-        component = nodes.component[nodes.owners(x)]
-        large = np.bincount(nodes.component) >= _FEWEST * (dim + 2)
-        if not large.any():
-            raise _too_few(dim, len(np.unique(x, axis=0)), len(x))
-        apart = groups_apart(x, component, dim)
-        held = large[component] & ~apart
-        if held.all():
-            return sample, nodes, left_out, groups
-        groups |= bool(apart.any())
-        left_out[~left_out] = ~held
-        sample = _Sample.of(data[torch.from_numpy(~left_out)], seed)
-
-
-def _too_few(dim: int, different: int, count: int) -> ValueError:
-    return ValueError(
-        f"x must have a part of at least {_FEWEST * (dim + 2)} different points that lie together, "
-        f"got {different} different ones of {count}."
-    )
