@@ -46,7 +46,12 @@ class AtlasEstimator(Framed):
 
     def inverse_transform(self, located: tuple[ArrayLike, ArrayLike]) -> Tensor:
         """Points (N, n_features) of charts (N,) and coordinates (N, d)."""
-        chart, coords = located
+        try:
+            chart, coords = located
+        except TypeError as error:
+            raise TypeError(
+                f"located must be charts and coordinates, got {type(located).__name__}."
+            ) from error
         return self._fitted().decode(coords, chart)
 
     def _fitted(self) -> Atlas:

@@ -12,6 +12,7 @@ from torch import Tensor
 from learnedmanifolds._check import ArrayLike, as_tensor, integer
 from learnedmanifolds._grad import differentiable
 from learnedmanifolds.atlas.atlas import Atlas
+from learnedmanifolds.learning.noise import spacing
 from learnedmanifolds.models.atlas_estimator import AtlasEstimator
 from learnedmanifolds.models.kernel_atlas import KernelAtlas
 from learnedmanifolds.models.schedule import Schedule
@@ -25,6 +26,8 @@ _LEAST_NOISE = 1e-3
 _TOLERANCE, _NEARLY_ALL = 1.5, 0.999
 # What flows may leave, in units of the noise and, where there is none, of the spread of the data.
 _TOO_MUCH, _SMALL = 2.0, 0.05
+# How far charts may be apart, in units of the distance between neighbouring points.
+_LARGEST_APART = 0.5
 # Points that are looked at.
 _JUDGED, _ROWS = 2048, 4096
 
@@ -41,7 +44,8 @@ class MixtureVAE(AtlasEstimator, TrainedEstimator):
     Every chart is a variational autoencoder whose decoder is injective and whose encoder is its exact
     left inverse. It starts from what `KernelAtlas` learns: number of charts, dimension, noise, domains
     and codes. Decoders first regress on these codes; then the mixture is trained by a lower bound of the
-    log-likelihood, and charts are made to overlap and to agree where they do.
+    log-likelihood, and charts are made to overlap and to agree where they do. Flows leave up to some
+    thousandths of the size of the data: with less noise than that `KernelAtlas` is more exact.
 
     Parameters
     ----------
@@ -119,7 +123,7 @@ class MixtureVAE(AtlasEstimator, TrainedEstimator):
         Warns
         -----
         UserWarning
-            As `KernelAtlas`; if the atlas is not healthy.
+            As `KernelAtlas`; if the atlas is not healthy, or has more components than it started from.
         """
         data = self._check(x)
         self._take_names(x)
@@ -135,6 +139,12 @@ class MixtureVAE(AtlasEstimator, TrainedEstimator):
             warnings.warn(
                 f"The atlas does not hold the data: {'; '.join(self.quality_.faults)}, within a "
                 f"tolerance of {self.atlas_.tolerance:.3g}; see quality_, and start_.atlas_, which does.",
+                stacklevel=3,
+            )
+        elif (pieces := _pieces(self.atlas_)) > (whole := _pieces(self.start_.atlas_)):
+            warnings.warn(
+                f"The atlas has {pieces} components, that of start_ has {whole}: overlapping charts are "
+                f"farther apart than {self.atlas_.agreement:.3g}.",
                 stacklevel=3,
             )
         return self
@@ -185,11 +195,13 @@ class MixtureVAE(AtlasEstimator, TrainedEstimator):
         ):
             noise = noise if self.noise_std is None else found.noise_std
             tolerance = max(tolerance, _TOLERANCE * float(left.quantile(_NEARLY_ALL)))
-            apart = disagreement(atlas, few)
+            apart = disagreement(atlas, few, start.holds[:, :: -(-len(x) // _ROWS)])
             agreement = agreement if apart is None else max(agreement, apart)
         else:
             noise = found.noise_std
-        agreement = min(agreement, tolerance)
+        # Charts farther from each other than points are do not overlap but part.
+        between = _LARGEST_APART * units.scale * spacing(start.x.double())
+        agreement = min(agreement, max(tolerance, between))
         atlas = Atlas(
             charts, shares, max(noise, found.noise_std), tolerance, agreement, copy_charts=False
         )
@@ -199,4 +211,9 @@ class MixtureVAE(AtlasEstimator, TrainedEstimator):
     def score(self, x: ArrayLike, y: object = None) -> float:
         """Mean `Atlas.log_likelihood` of points (N, ...), in nats; larger is better."""
         self._check_names(x)
-        return float(self._fitted().log_likelihood(x).mean())
+        points = as_tensor(x, "x", allow_empty=False)
+        return float(self._fitted().log_likelihood(points).mean())
+
+
+def _pieces(atlas: Atlas) -> int:
+    return len(atlas.components.unique())

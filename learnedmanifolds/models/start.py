@@ -189,14 +189,14 @@ def _holds(atlas: Atlas, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def disagreement(atlas: Atlas, x: Tensor) -> float | None:
+def disagreement(atlas: Atlas, x: Tensor, held: Tensor) -> float | None:
     """How far charts may be from each other's points at points (N, ...), see `Atlas.agreement`.
 
-    Several times what they differ by where nearly all of the data say that both are; None where no two
-    charts hold the same data.
+    Several times what they differ by at nearly all of the data that they held (K, N); None where no two
+    charts did.
     """
-    coords, error = atlas.claims(atlas.flat(x))
-    holds = (atlas.charts.domain.depth(coords) >= 0) & (error <= atlas.tolerance)
+    coords, _ = atlas.claims(atlas.flat(x))
+    holds = (atlas.charts.domain.depth(coords) >= 0) & held
     points = atlas.charts.decode(coords)
     gaps = []
     for k in range(atlas.n_charts):

@@ -56,8 +56,11 @@ def claim(
                 f"checkpoint_dir must be a new folder or one of the same training, but {folder} holds "
                 f"checkpoints without a record ({_RECORD}) of their data and parameters."
             )
-        before = json.loads(record.read_text())
-        first["seed"] = before.pop("seed")
+        try:
+            before = dict(json.loads(record.read_text()))
+            first["seed"] = before.pop("seed")
+        except (ValueError, TypeError, KeyError) as error:
+            raise damaged(record) from error
         if before != now:
             names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
             listed = ", ".join(
@@ -70,9 +73,18 @@ def claim(
                 f"checkpoint_dir must be a new folder or one of the same training, but {folder} holds "
                 f"checkpoints of a training with {listed}."
             )
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"checkpoint_dir must be a folder, got the file {folder}.")
     folder.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps({**now, **first}, indent=1))
     return first["seed"]
+
+
+def damaged(file: Path) -> ValueError:
+    """The error of a file of a checkpoint folder that cannot be read."""
+    return ValueError(
+        f"checkpoint_dir must hold whole files, but {file} is damaged: delete the folder to start anew."
+    )
 
 
 def digest(x: Tensor) -> str:

@@ -76,6 +76,8 @@ class TrainedEstimator(BaseEstimator):
                 f"accelerator must be a string such as 'auto' or 'cpu', got "
                 f"{type(self.accelerator).__name__}."
             )
+        if not isinstance(self.verbose, bool):
+            raise TypeError(f"verbose must be a bool, got {type(self.verbose).__name__}.")
         if self.checkpoint_dir is not None:
             as_path(self.checkpoint_dir, "checkpoint_dir")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from learnedmanifolds._random import seeded
+from learnedmanifolds.training.checkpoints import damaged
 from learnedmanifolds.training.shared import quiet, threads_for
 
 
@@ -56,6 +58,8 @@ def run_training(
     if folder is not None:
         last = Path(folder) / "last.ckpt"
         resume = str(last) if last.exists() else None
+        if resume is not None and not zipfile.is_zipfile(resume):
+            raise damaged(last)
         callbacks.append(
             ModelCheckpoint(
                 folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True

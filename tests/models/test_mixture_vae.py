@@ -201,3 +201,20 @@ def test_repetitions_of_few_points_are_counted(count):
     x = np.random.default_rng(0).normal(size=(count, 3))[np.arange(200) % count]
     with pytest.raises(ValueError, match=f"at least 6 different points.*, got {count}"):
         tiny().fit(x)
+
+
+def test_a_closed_curve_of_clean_pictures_stays_whole():
+    # Flows leave more than the tolerance of exact points.
+    t = np.random.default_rng(0).uniform(0, 2 * np.pi, 200)
+    yy, xx = np.mgrid[:12, :12]
+    ways = (xx - 6 - 2.6 * np.cos(t)[:, None, None], yy - 6 - 2.6 * np.sin(t)[:, None, None])
+    x = np.exp(-(ways[0] ** 2 + ways[1] ** 2) / 9)
+    model = MixtureVAE(random_state=0).fit(x)
+    assert model.quality_.healthy and model.atlas_.components.tolist() == [0, 0]
+
+
+def test_what_is_no_place_is_named(model):
+    with pytest.raises(TypeError, match="located must be charts and coordinates, got int"):
+        model.inverse_transform(3)
+    with pytest.raises(ValueError, match="x must not be empty"):
+        model.score(np.zeros((0, 2)))

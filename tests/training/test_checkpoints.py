@@ -165,3 +165,21 @@ def test_one_text_describes_the_parameters_of_all_trainings():
 def test_wrong_parameters_of_a_training_are_named(name, wrong, error):
     with pytest.raises(TypeError, match=error):
         MODELS[name](**wrong).fit(X)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("file", ["last.ckpt", "training.json"])
+def test_damaged_files_are_named(name, file, tmp_path):
+    MODELS[name](checkpoint_dir=tmp_path).fit(X)
+    (path,) = tmp_path.rglob(file)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=f"checkpoint_dir must hold whole files, but .*{file}"):
+        MODELS[name](checkpoint_dir=tmp_path).fit(X)
+
+
+def test_a_file_is_no_folder_and_verbose_is_a_bool(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="checkpoint_dir must be a folder"):
+        manifold(checkpoint_dir=tmp_path / "file").fit(X)
+    with pytest.raises(TypeError, match="verbose must be a bool, got str"):
+        manifold(verbose="x").fit(X)

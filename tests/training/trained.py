@@ -11,7 +11,7 @@ from learnedmanifolds.models.diffusion_vae_training import DiffusionVAETraining
 from learnedmanifolds.models.training import AtlasTraining
 from learnedmanifolds.models.vae_training import VAETraining
 
-SHORT = Schedule(regression_steps=10, mixture_steps=5, overlap_steps=10, batch_size=32)
+SHORT = Schedule(regression_steps=80, mixture_steps=5, overlap_steps=10, batch_size=32)
 X = Ring().sample(128, noise=0.02, seed=0)
 
 
