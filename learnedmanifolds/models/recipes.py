@@ -66,8 +66,8 @@ RECIPES: dict[str, Recipe] = {
     "bars-64": Recipe("bars", 64, 2_000),
     "bars-128": Recipe("bars", 128, 2_000),
     "balls-32": Recipe("balls", 32, 30_000),
-    "balls-64": Recipe("balls", 64, 40_000),
-    "balls-128": Recipe("balls", 128, 40_000),
+    "balls-64": Recipe("balls", 64, 30_000),
+    "balls-128": Recipe("balls", 128, 20_000),
 }
 """Recipes by name; ``learnedmanifolds learn NAME`` follows one."""
 
