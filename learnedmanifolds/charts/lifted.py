@@ -42,10 +42,15 @@ class LiftedCharts(Charts):
     seed : int
         Of the initial weights.
 
+    Attributes
+    ----------
+    sizes : dict
+        Hidden and n_blocks.
+
     Raises
     ------
-    ValueError
-        If the basis has another shape.
+    TypeError, ValueError
+        If start is something else, or the basis has another shape.
 
     References
     ----------
@@ -61,6 +66,8 @@ class LiftedCharts(Charts):
         n_blocks: int = 5,
         seed: int = 0,
     ) -> None:
+        if not isinstance(start, FeatureCharts):
+            raise TypeError(f"start must be FeatureCharts, got {type(start).__name__}.")
         super().__init__(start.n_charts, start.dim, start.ambient_shape)
         n, r = self.n_ambient, basis.shape[-1]
         if tuple(basis.shape) != (self.n_charts, n, r) or not max(2, self.dim) <= r <= n:
@@ -68,7 +75,7 @@ class LiftedCharts(Charts):
                 f"basis must have shape ({self.n_charts}, {n}, r) with {max(2, self.dim)} <= r <= {n}, "
                 f"got {tuple(basis.shape)}."
             )
-        self._config = {"hidden": hidden, "n_blocks": n_blocks}
+        self.sizes = {"hidden": hidden, "n_blocks": n_blocks}
         self.flow = FlowCharts(self.n_charts, self.dim, r, hidden, n_blocks, 0, seed)
         self.start = type(start).restored(start.config(), start.state_dict()).to(start.dtype)
         self.basis: Tensor
@@ -175,7 +182,7 @@ class LiftedCharts(Charts):
 
     def config(self) -> dict[str, object]:
         """See `Charts.config`; what D is, its tensors tell."""
-        return {**self._config, **self.start.config()}
+        return {**self.sizes, **self.start.config()}
 
     @classmethod
     def config_names(cls) -> dict[str, bool]:

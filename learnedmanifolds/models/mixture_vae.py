@@ -15,6 +15,7 @@ from learnedmanifolds.atlas.atlas import Atlas
 from learnedmanifolds.learning.noise import spacing
 from learnedmanifolds.models.atlas_estimator import AtlasEstimator
 from learnedmanifolds.models.kernel_atlas import KernelAtlas
+from learnedmanifolds.models.of_fits import LARGEST_APART, NEARLY_ALL, TOLERANCE, TOO_MUCH
 from learnedmanifolds.models.schedule import Schedule
 from learnedmanifolds.models.start import Start, disagreement
 from learnedmanifolds.training.estimator import TrainedEstimator
@@ -22,12 +23,8 @@ from learnedmanifolds.training.units import Units
 
 # The least sigma_x of the losses, in units of the data's spread: without noise they would be infinite.
 _LEAST_NOISE = 1e-3
-# How far data may be off, in units of what nearly all are.
-_TOLERANCE, _NEARLY_ALL = 1.5, 0.999
-# What flows may leave, in units of the noise and, where there is none, of the spread of the data.
-_TOO_MUCH, _SMALL = 2.0, 0.05
-# How far charts may be apart, in units of the distance between neighbouring points.
-_LARGEST_APART = 0.5
+# What flows may leave where there is no noise, in units of the spread of the data.
+_SMALL = 0.05
 # Points that are looked at.
 _JUDGED, _ROWS = 2048, 4096
 
@@ -185,26 +182,18 @@ class MixtureVAE(AtlasEstimator, TrainedEstimator):
         atlas = Atlas(charts, shares, found.noise_std, found.tolerance, copy_charts=False)
         _, error = atlas.claims(atlas.flat(few))
         left = error.amin(0).double()
-        noise = float(left.square().mean() / max(1, charts.n_ambient - charts.dim)) ** 0.5
-        spread = units.scale * charts.n_ambient**0.5
-        tolerance, agreement = found.tolerance, found.agreement
+        off = float(left.square().mean()) ** 0.5
+        noise, tolerance, agreement = found.noise_std, found.tolerance, found.agreement
+        freedom, spread = max(1, charts.n_ambient - charts.dim), units.scale * charts.n_ambient**0.5
         # Flows that leave far more than the noise do not tell what it is.
-        if (
-            noise <= _TOO_MUCH * found.noise_std
-            or float(left.square().mean()) ** 0.5 <= _SMALL * spread
-        ):
-            noise = noise if self.noise_std is None else found.noise_std
-            tolerance = max(tolerance, _TOLERANCE * float(left.quantile(_NEARLY_ALL)))
+        if off <= max(TOO_MUCH * noise * freedom**0.5, _SMALL * spread):
+            noise = noise if self.noise_std is not None else max(noise, off / freedom**0.5)
+            tolerance = max(tolerance, TOLERANCE * float(left.quantile(NEARLY_ALL)))
             apart = disagreement(atlas, few, start.holds[:, :: -(-len(x) // _ROWS)])
             agreement = agreement if apart is None else max(agreement, apart)
-        else:
-            noise = found.noise_std
-        # Charts farther from each other than points are do not overlap but part.
-        between = _LARGEST_APART * units.scale * spacing(start.x.double())
+        between = LARGEST_APART * units.scale * spacing(start.x.double())
         agreement = min(agreement, max(tolerance, between))
-        atlas = Atlas(
-            charts, shares, max(noise, found.noise_std), tolerance, agreement, copy_charts=False
-        )
+        atlas = Atlas(charts, shares, noise, tolerance, agreement, copy_charts=False)
         near = int((left <= tolerance).sum())
         return atlas.with_density(few) if near >= 2 * (atlas.dim + 2) else atlas
 

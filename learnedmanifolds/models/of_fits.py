@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -16,13 +18,14 @@ from learnedmanifolds.learning.noise import spacing
 from learnedmanifolds.models.sample import Sample
 
 # How far data may be off, in units of what nearly all are.
-_TOLERANCE, _NEARLY_ALL = 1.5, 0.999
+TOLERANCE, NEARLY_ALL = 1.5, 0.999
 # How far most may be off, in units of the noise, where charts are right.
 _MOST, TOO_MUCH = 0.95, 2.0
 _LEAST_NOISE = 1e-6
-# How far charts may be apart, in units of what nearly all overlaps are.
+# How far charts may be apart, in units of what nearly all overlaps are, and at most, in units of the
+# distance between neighbouring points: beyond they part.
 _APART, _NEARLY_ALL_SHARED = 6.0, 0.99
-_LARGEST_APART = 0.5
+LARGEST_APART = 0.5
 # Points that tell the density.
 _KNOWN = 2**14
 
@@ -51,9 +54,8 @@ def of_kernels(fits: ChartFits, sample: Sample, expected: float, noise_std: floa
     noise = _per_direction(square, sample, charts)
     tolerance = _usual(noise, charts)
     if good:
-        tolerance = max(tolerance, _TOLERANCE * float(left.quantile(_NEARLY_ALL)))
-    # Charts farther from each other than points are do not overlap but part.
-    most = max(tolerance, _LARGEST_APART * units.scale * spacing(coordinates))
+        tolerance = max(tolerance, TOLERANCE * float(left.quantile(NEARLY_ALL)))
+    most = max(tolerance, LARGEST_APART * units.scale * spacing(coordinates))
     return _atlas(charts, fits, sample, noise, tolerance, most)
 
 
@@ -70,7 +72,7 @@ def of_networks(fits: NetworkFits, sample: Sample, noise_std: float | None) -> A
     )
     square = max(units.scale**2 * fits.error, float(left.square().mean()))
     noise = _per_direction(square, sample, charts) if noise_std is None else float(noise_std)
-    tolerance = max(_usual(noise, charts), _TOLERANCE * float(left.quantile(_NEARLY_ALL)))
+    tolerance = max(_usual(noise, charts), TOLERANCE * float(left.quantile(NEARLY_ALL)))
     return _atlas(charts, fits, sample, noise, tolerance, tolerance)
 
 
@@ -129,4 +131,9 @@ def disagreement(charts: FeatureCharts, shared: Shared) -> float | None:
             seen = charts.seen_from(point, k)
             found = charts.refined(seen, torch.full_like(here, k), start[here])
             gaps.append((charts.decode(found, k) - point).norm(dim=1))
-    return _APART * float(torch.cat(gaps).quantile(_NEARLY_ALL_SHARED))
+    return agreed(gaps)
+
+
+def agreed(gaps: Sequence[Tensor]) -> float:
+    """Several times what charts that hold the same points differ by at nearly all of them."""
+    return _APART * float(torch.cat(list(gaps)).quantile(_NEARLY_ALL_SHARED))

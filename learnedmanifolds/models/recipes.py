@@ -83,7 +83,7 @@ def pretrained_names() -> tuple[str, ...]:
 
 
 def pretrained(name: str) -> Atlas:
-    """A trained atlas that ships with the package, float32, made by the recipe of its name.
+    """A trained atlas that ships with the package, float32, of the data of the recipe of its name.
 
     Parameters
     ----------

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from learnedmanifolds._check import integer, non_negative, positive
 from learnedmanifolds.models.losses import LATENT_NOISE
 
 
@@ -30,6 +31,12 @@ class Schedule:
         their domains; of the disagreement of charts.
     latent_noise : float
         Standard deviation sigma_z of the encoder's noise, in units of the box.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number of steps or points is no integer or negative, or another value not positive; weights
+        may be zero.
     """
 
     regression_steps: int = 500
@@ -45,6 +52,18 @@ class Schedule:
     guide_weight: float = 30.0
     consensus_weight: float = 1.0
     latent_noise: float = LATENT_NOISE
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name.endswith("_steps"):
+                integer(value, field.name, minimum=0)
+            elif field.name == "batch_size":
+                integer(value, field.name, minimum=1)
+            elif field.name.endswith("_weight"):
+                non_negative(value, field.name)
+            else:
+                positive(value, field.name)
 
     @classmethod
     def suited(cls, n_charts: int, dim: int) -> Schedule:

@@ -13,6 +13,7 @@ from learnedmanifolds.charts.featured import FeatureCharts
 from learnedmanifolds.charts.flow import orthonormal
 from learnedmanifolds.charts.lifted import LiftedCharts
 from learnedmanifolds.geometry.principal import Principal
+from learnedmanifolds.models.of_fits import agreed
 from learnedmanifolds.training.units import Units
 
 # Leading coordinates of a chart, at least; Whitney's number where that is more.
@@ -21,8 +22,6 @@ _LEADING = 10
 _CODES, _ROWS = 8192, 4096
 # Dimensions in which domains fill much of the box, draws in it, and how far outside they may be.
 _FEW, _DRAWN, _MARGIN = 3, 2**15, 0.05
-# How far charts may be apart, in units of what nearly all overlaps are.
-_APART, _NEARLY_ALL = 6.0, 0.99
 # Data that domains may leave out, and the rounding of depths.
 _OUTSIDE, _ROUNDING = 2e-3, 1e-6
 # Frequencies of the first layers, in units of the usual ones: codes span the box.
@@ -80,10 +79,10 @@ class Start(NamedTuple):
     @torch.no_grad()
     def finish(self, atlas: Atlas, units: Units) -> LiftedCharts:
         """The charts, trained, in the space and the units of the data."""
-        basis = self.charts.basis.double()
+        # The training may have been on another device.
+        basis = self.charts.cpu().basis.double()
         whole = basis if self.principal.basis is None else self.principal.basis @ basis
-        config = {name: int(self.charts.config()[name]) for name in ("hidden", "n_blocks")}  # type: ignore[call-overload]
-        made = LiftedCharts(feature_charts(atlas), whole, **config)
+        made = LiftedCharts(feature_charts(atlas), whole, **self.charts.sizes)
         made.flow.load_state_dict(self.charts.flow.state_dict())
         made.start.widen(self._shallowest())
         made = made.to(units.dtype)
@@ -192,8 +191,7 @@ def _holds(atlas: Atlas, x: Tensor) -> Tensor:
 def disagreement(atlas: Atlas, x: Tensor, held: Tensor) -> float | None:
     """How far charts may be from each other's points at points (N, ...), see `Atlas.agreement`.
 
-    Several times what they differ by at nearly all of the data that they held (K, N); None where no two
-    charts did.
+    Of those that both held, (K, N); None where no two charts did.
     """
     coords, _ = atlas.claims(atlas.flat(x))
     holds = (atlas.charts.domain.depth(coords) >= 0) & held
@@ -206,4 +204,4 @@ def disagreement(atlas: Atlas, x: Tensor, held: Tensor) -> float | None:
                 point = points[j, both]
                 made = atlas.charts.decode(atlas.charts.encode(point, k), k)
                 gaps.append((made - point).norm(dim=1))
-    return _APART * float(torch.cat(gaps).quantile(_NEARLY_ALL)) if gaps else None
+    return agreed(gaps) if gaps else None

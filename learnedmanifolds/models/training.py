@@ -137,7 +137,8 @@ class AtlasTraining(lightning.LightningModule):
         if self._frozen is None:
             self._frozen = self._freeze_weights()
         losses, made, pick = self._elbo(generator)
-        weights = self._frozen[:, pick]
+        # A checkpoint's are on the processor.
+        weights = self._frozen.to(pick.device)[:, pick]
         apart = consensus_loss(made, weights, self.noise_std)
         loss = (weights * losses).sum(0).mean() + self.schedule.consensus_weight * apart
         return loss + self._guide(generator)

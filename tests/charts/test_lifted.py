@@ -140,3 +140,8 @@ def test_a_basis_of_the_wrong_shape(shape):
     start = NetworkCharts(**tensors(), ambient_shape=(30,))
     with pytest.raises(ValueError, match="basis must have shape"):
         LiftedCharts(start, torch.zeros(shape))
+
+
+def test_a_start_of_another_family():
+    with pytest.raises(TypeError, match="start must be FeatureCharts, got int"):
+        LiftedCharts(3, torch.eye(3))

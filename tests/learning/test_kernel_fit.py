@@ -7,7 +7,7 @@ import pytest
 import torch
 from oracles import draw
 
-from learnedmanifolds.learning.kernel_fit import _ridge, interpolate_chart
+from learnedmanifolds.learning.kernel_fit import _ridge, fit_chart, interpolate_chart
 from learnedmanifolds.learning.nodes import make_nodes
 
 
@@ -78,3 +78,22 @@ def test_rough_curves_are_nearer_than_chords_and_even_steps_change_nothing():
         (angle / 1.5 - 1).unsqueeze(1), torch.stack([angle.cos(), angle.sin()], 1)
     )
     assert torch.allclose(even.codes.diff(dim=0), even.codes[1] - even.codes[0], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("half", [0.4, 1.2, 2.0])
+def test_an_arc_is_as_straight_as_its_mean_tangent_is_long(half):
+    angle = half * torch.linspace(-1, 1, 300, dtype=torch.float64).unsqueeze(1)
+    circle = 3.0 * torch.cat([angle.cos(), angle.sin()], 1)
+    fit = interpolate_chart(0.9 * angle / half, circle)
+    # Of 300 tangents, those at the ends count whole: 0.6 % of the largest arc, where they point backward.
+    assert fit.straightness == pytest.approx(math.sin(half) / half, rel=2e-2)
+
+
+def test_a_plane_is_straight_and_a_cylinder_as_its_bent_direction():
+    t = 0.9 * draw(400, 2, seed=4, low=-1, high=1)
+    frame = torch.linalg.qr(draw(5, 2, seed=5)).Q
+    assert fit_chart(t, t @ frame.T).straightness == pytest.approx(1, abs=1e-6)
+    # Bent by 1.5 to both sides along one coordinate: the other one would say that it is straight.
+    angle = 1.5 * t[:, :1] / 0.9
+    cylinder = torch.cat([angle.cos(), angle.sin(), t[:, 1:]], 1)
+    assert fit_chart(t, cylinder).straightness == pytest.approx(math.sin(1.5) / 1.5, rel=0.05)

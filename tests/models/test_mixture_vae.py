@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from learnedmanifolds.datasets import toy
-from learnedmanifolds.models import MixtureVAE, Schedule
+from learnedmanifolds.models import KernelAtlas, MixtureVAE, Schedule
 from learnedmanifolds.models.training import AtlasTraining
 
 TINY = Schedule(regression_steps=100, mixture_steps=40, overlap_steps=60, batch_size=32)
@@ -218,3 +218,50 @@ def test_what_is_no_place_is_named(model):
         model.inverse_transform(3)
     with pytest.raises(ValueError, match="x must not be empty"):
         model.score(np.zeros((0, 2)))
+
+
+def test_data_that_fill_a_part_of_the_space_are_covered():
+    # Codes move while flows are trained, and there is no tolerance: domains follow.
+    ring = toy("ring").sample(1500, noise=0.0, seed=0)
+    model = MixtureVAE(dim=2, random_state=0).fit(ring)
+    assert model.atlas_.dim == 2 and model.quality_.coverage > 0.99
+    assert float((model.atlas_.project(ring) - ring).norm(dim=1).max()) < 0.05
+
+
+def test_curves_that_bend_much_get_more_charts():
+    x = toy("loop").sample(1500, noise=0.01, seed=0)
+    usual, more = KernelAtlas(random_state=0).fit(x), fit(tiny(n_charts="auto", dim="auto"), x)
+    assert usual.n_charts_ < more.n_charts_ == more.start_.n_charts_
+
+
+def test_each_stage_warms_up_and_falls_to_zero():
+    plan = Schedule(regression_steps=100, mixture_steps=50, overlap_steps=200)
+    stages = [plan.stage(step) for step in range(plan.n_steps)]
+    assert [stages.index((name, 0.0)) for name in ("regression", "mixture", "overlap")] == [
+        0,
+        100,
+        150,
+    ]
+    rates = [plan.rate(step) for step in range(plan.n_steps)]
+    for first, last, peak in (
+        (0, 99, 1.0),
+        (100, 149, plan.mixture_peak),
+        (150, 349, plan.overlap_peak),
+    ):
+        own = rates[first : last + 1]
+        assert own[0] < max(own) <= peak and max(own) > 0.9 * peak and own[-1] < 0.01 * peak
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"regression_steps": -5}, ValueError, "regression_steps must be"),
+        ({"overlap_steps": 2.5}, TypeError, "overlap_steps must be"),
+        ({"batch_size": 0}, ValueError, "batch_size must be"),
+        ({"learning_rate": 0.0}, ValueError, "learning_rate must be"),
+        ({"guide_weight": -1.0}, ValueError, "guide_weight must be"),
+    ],
+)
+def test_a_schedule_that_cannot_be(wrong, error, message):
+    with pytest.raises(error, match=message):
+        Schedule(**wrong)

@@ -9,6 +9,7 @@ import torch
 from oracles import draw
 
 import learnedmanifolds as lm
+from learnedmanifolds.learning.network_fit import width_for
 
 NOISE = 0.005
 COUNT = 450
@@ -88,3 +89,13 @@ def test_the_same_seed_gives_the_same_bits():
 def test_arguments_that_no_atlas_has(options, message):
     with pytest.raises(ValueError, match=message):
         lm.KernelAtlas(**options).fit(np.asarray(draw(100, 20)))
+
+
+@pytest.mark.parametrize(("count", "n"), [(1000, 300), (250, 600)])
+def test_layers_are_as_wide_as_points_have_directions(count, n):
+    # Even variance in a subspace and little beside it: 99 % of it is in as many directions.
+    for rank, width in ((20, 128), (140, 256), (200, 256)):
+        axes = torch.linalg.qr(draw(n, rank, seed=rank)).Q
+        even = count**0.5 * torch.linalg.qr(draw(count, rank, seed=1)).Q
+        x = even @ axes.T + 1e-3 * draw(count, n, seed=2) + 5.0
+        assert width_for(x) == width
