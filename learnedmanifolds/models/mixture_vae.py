@@ -180,7 +180,7 @@ class MixtureVAE(AtlasEstimator, TrainedEstimator):
         charts = start.finish(found, units)
         shares = (start.holds.double() / start.holds.sum(0)).mean(1)
         atlas = Atlas(charts, shares, found.noise_std, found.tolerance, copy_charts=False)
-        _, error = atlas.claims(atlas.flat(few))
+        coords, error = atlas.claims(atlas.flat(few))
         left = error.amin(0).double()
         off = float(left.square().mean()) ** 0.5
         noise, tolerance, agreement = found.noise_std, found.tolerance, found.agreement
@@ -189,7 +189,7 @@ class MixtureVAE(AtlasEstimator, TrainedEstimator):
         if off <= max(TOO_MUCH * noise * freedom**0.5, _SMALL * spread):
             noise = noise if self.noise_std is not None else max(noise, off / freedom**0.5)
             tolerance = max(tolerance, TOLERANCE * float(left.quantile(NEARLY_ALL)))
-            apart = disagreement(atlas, few, start.holds[:, :: -(-len(x) // _ROWS)])
+            apart = disagreement(atlas, coords, start.holds[:, :: -(-len(x) // _ROWS)])
             agreement = agreement if apart is None else max(agreement, apart)
         between = LARGEST_APART * units.scale * spacing(start.x.double())
         agreement = min(agreement, max(tolerance, between))

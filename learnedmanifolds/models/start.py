@@ -188,12 +188,11 @@ def _holds(atlas: Atlas, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def disagreement(atlas: Atlas, x: Tensor, held: Tensor) -> float | None:
-    """How far charts may be from each other's points at points (N, ...), see `Atlas.agreement`.
+def disagreement(atlas: Atlas, coords: Tensor, held: Tensor) -> float | None:
+    """How far charts may be from each other's points, see `Atlas.agreement`.
 
-    Of those that both held, (K, N); None where no two charts did.
+    Of points of coordinates (K, N, d) that both held, (K, N); None where no two charts did.
     """
-    coords, _ = atlas.claims(atlas.flat(x))
     holds = (atlas.charts.domain.depth(coords) >= 0) & held
     points = atlas.charts.decode(coords)
     gaps = []
