@@ -44,18 +44,22 @@ class Principal(NamedTuple):
             power_iteration_normalizer="QR",
             random_state=np.random.RandomState(seed),
         )
-        return cls(torch.from_numpy(axes).to(x).mT.contiguous())
+        return cls(torch.from_numpy(axes).to(x.device, torch.float64).mT.contiguous())
 
     def coordinates(self, x: Tensor) -> Tensor:
-        """Coordinates (N, q) of points (N, n)."""
+        """Coordinates (N, q) of points (N, n), float64 where they are not the points themselves."""
+        if self.basis is None:
+            return x
+        parts = x.split(max(_LEAST_ROWS, _NUMBERS // x.shape[1]))
         # The products of so few columns are twice as fast with these as rows.
-        return x if self.basis is None else (self.basis.mT @ x.mT).mT.contiguous()
+        return torch.cat([(self.basis.mT @ part.to(self.basis).mT).mT for part in parts])
 
     def rest(self, x: Tensor, coordinates: Tensor) -> float:
         """Mean squared distance of points (N, n) from what has their coordinates (N, q)."""
         if self.basis is None:
             return 0.0
-        return max(0.0, float(x.norm().square() - coordinates.norm().square()) / len(x))
+        size = torch.linalg.vector_norm(x, dtype=torch.float64)
+        return max(0.0, float(size.square() - coordinates.norm().square()) / len(x))
 
     def restore(self, y: Tensor) -> Tensor:
         """Points (N, n) of coordinates (N, q)."""

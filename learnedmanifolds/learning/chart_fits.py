@@ -171,8 +171,8 @@ class ChartFits:
             if principal.basis is None:
                 found.append(fit.weights)
                 continue
-            own = fit.weights - fit.regress(self.x[index])
-            found.append(principal.restore(own) + fit.regress(x[index]))
+            own = fit.weights - fit.regress(self.x, index)
+            found.append(principal.restore(own) + fit.regress(x, index))
         return found
 
     def left(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from learnedmanifolds.charts.kernel_features import TREND, KernelFeatures
 from learnedmanifolds.geometry.farthest import farthest
 from learnedmanifolds.learning.codes import interpolate
+from learnedmanifolds.learning.moments import moments
 
 # Bumps of a chart by its dimension, at first.
 BUMPS = {1: 40, 2: 100, 3: 200}
@@ -87,11 +88,10 @@ class KernelFit:
         """Points (N, q) of the fit's own codes."""
         return self.features() @ self.weights
 
-    def regress(self, x: Tensor) -> Tensor:
-        """Weights (F, n) of the same fit of other values (N, n) at the codes."""
-        damped = self.basis / (len(x) * (self.size + self.ridge))
-        # Values may be many: they come last.
-        return (damped @ (self.basis.mT @ self.features().mT)) @ x
+    def regress(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Weights (F, n) of the same fit of other values at the codes: rows (N,) of x (M, n)."""
+        damped = self.basis / (len(rows) * (self.size + self.ridge))
+        return moments(self.features() @ (self.basis @ damped.mT), x, rows)
 
     def project(self, x: Tensor, steps: int = _STEPS) -> None:
         """Move the codes to those of the nearest points of the chart to points (N, q)."""

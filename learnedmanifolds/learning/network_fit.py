@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from learnedmanifolds.charts.network_features import NetworkFeatures
+from learnedmanifolds.learning.moments import moments
 
 # Layers that follow the sines, and the standard deviation of the sines' frequencies in units of the
 # codes' spread.
@@ -101,15 +102,15 @@ class NetworkFit:
         made = NetworkFeatures(**{name: part.unsqueeze(0) for name, part in self.network.items()})
         return torch.cat([made(part, 0) for part in self.codes.split(_ROWS)])
 
-    def regress(self, x: Tensor) -> Tensor:
-        """Weights (F, n) of values (N, n) at the codes, of the points that are not left out."""
-        return _ridge(self.features()[~self.unseen], x[~self.unseen])
+    def regress(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Weights (F, n) of values at the codes, rows (N,) of x (M, n), that are not left out."""
+        return _ridge(self.features()[~self.unseen], x, rows[~self.unseen])
 
 
-def width_for(x: Tensor) -> int:
-    """Width of the layers for points (N, n): the last one has to span them."""
-    some = x[:: -(-len(x) // _TELLING)]
-    some = some - some.mean(0)
+def width_for(x: Tensor, rows: Tensor) -> int:
+    """Width of the layers for rows (N,) of points (M, n): the last one has to span them."""
+    some = x[rows[:: -(-len(rows) // _TELLING)]].double()
+    some -= some.mean(0)
     products = some @ some.mT if len(some) < some.shape[1] else some.mT @ some
     sizes = torch.linalg.eigvalsh(products).flip(0).clamp(min=0)
     count = int((sizes.cumsum(0) < _HELD * sizes.sum()).sum()) + 1
@@ -163,7 +164,7 @@ def _fit(codes: Tensor, x: Tensor, width: int) -> NetworkFit:
     features["phases"] = features["phases"] + middle @ features["frequencies"]
     features["frequencies"] = features["frequencies"] * size
     fit = NetworkFit((moved - middle) / size, features, x[:0], error, overfitted, unseen)
-    fit.weights = fit.regress(x)
+    fit.weights = fit.regress(x, torch.arange(len(x)))
     return fit
 
 
@@ -240,8 +241,8 @@ def _project(network: _Network, codes: Tensor, x: Tensor, steps: int) -> Tensor:
     return codes
 
 
-def _ridge(features: Tensor, x: Tensor) -> Tensor:
-    """Weights (F, n) that fit values (N, n) best, hardly damped."""
+def _ridge(features: Tensor, x: Tensor, rows: Tensor) -> Tensor:
+    """Weights (F, n) that fit rows (N,) of values (M, n) best, hardly damped."""
     products = features.mT @ features / len(features)
     products.diagonal().add_(_RIDGE * float(products.diagonal().mean()))
-    return torch.linalg.solve(products, features.mT @ x / len(features))
+    return torch.linalg.solve(products, moments(features, x, rows) / len(features))

@@ -57,7 +57,7 @@ class NetworkFits:
             core, inner = (
                 torch.from_numpy(np.isin(node[inside], part)) for part in (cell.core, cell.inner)
             )
-            fit = fit_network(codes, seen[index], width_for(x[index]), seed + number)
+            fit = fit_network(codes, seen[index], width_for(x, index), seed + number)
             self._made.append(Made(fit, index, core, inner))
 
     @property
@@ -92,7 +92,7 @@ class NetworkFits:
 
     def weights(self) -> list[Tensor]:
         """Weights (F, n) of each chart for the points (N, n) themselves."""
-        return [made.fit.regress(self.x[made.rows]) for made in self._made]
+        return [made.fit.regress(self.x, made.rows) for made in self._made]
 
     def charts(self, center: Tensor, scale: float) -> NetworkCharts:
         """Charts of center (*ambient_shape) + scale times the points."""

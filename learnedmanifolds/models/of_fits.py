@@ -26,8 +26,8 @@ _LEAST_NOISE = 1e-6
 # distance between neighbouring points: beyond they part.
 _APART, _NEARLY_ALL_SHARED = 6.0, 0.99
 LARGEST_APART = 0.5
-# Points that tell the density.
-_KNOWN = 2**14
+# Points that tell the density: so many, or numbers in them; points that are looked at together.
+_KNOWN, _NUMBERS, _ROWS = 2**14, 2**27, 1024
 
 
 def of_kernels(fits: ChartFits, sample: Sample, expected: float, noise_std: float | None) -> Atlas:
@@ -63,11 +63,12 @@ def of_networks(fits: NetworkFits, sample: Sample, noise_std: float | None) -> A
     """An atlas of network charts; the noise is what they leave of points left out, if none is given."""
     units = sample.units
     charts = fits.charts(units.center, units.scale)
-    data, at = _located(fits, sample)
+    rows, at = fits.located()
     left = torch.cat(
         [
-            (charts.decode(at.coords[at.chart == k], k) - data[at.chart == k]).norm(dim=1)
+            (charts.decode(at.coords[part], k) - _points(sample, rows[part])).norm(dim=1)
             for k in range(charts.n_charts)
+            for part in (at.chart == k).nonzero().squeeze(1).split(_ROWS)
         ]
     )
     square = max(units.scale**2 * fits.error, float(left.square().mean()))
@@ -87,11 +88,10 @@ def _usual(noise: float, charts: FeatureCharts) -> float:
     return (max(0, charts.n_ambient - charts.dim) ** 0.5 + 4) * noise
 
 
-def _located(fits: ChartFits | NetworkFits, sample: Sample) -> tuple[Tensor, Located]:
-    """Data (N, n) that are in the core of a chart, and where."""
-    rows, at = fits.located()
+def _points(sample: Sample, rows: Tensor) -> Tensor:
+    """Some of the data, (N, n), float64."""
     units = sample.units
-    return units.center.flatten() + units.scale * sample.flat[rows], at
+    return units.center.flatten() + units.scale * sample.flat[rows].double()
 
 
 def _atlas(
@@ -107,10 +107,11 @@ def _atlas(
     least = _LEAST_NOISE * sample.units.scale
     agreement = None if apart is None else min(max(apart, least), most)
     atlas = Atlas(charts, fits.shares, noise, tolerance, agreement, copy_charts=False)
-    data, at = _located(fits, sample)
-    some = slice(None, None, -(-len(data) // _KNOWN))
+    rows, at = fits.located()
+    count = min(_KNOWN, max(1, _NUMBERS // charts.n_ambient))
+    some = slice(None, None, -(-len(rows) // count))
     unseen = fits.unseen[some] if isinstance(fits, NetworkFits) else None
-    points = data[some].unflatten(1, atlas.ambient_shape)
+    points = _points(sample, rows[some]).unflatten(1, atlas.ambient_shape)
     return atlas.with_density(points, Located(at.chart[some], at.coords[some]), unseen)
 
 

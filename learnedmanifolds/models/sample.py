@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from hashlib import blake2b
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -22,10 +23,16 @@ FEWEST = 2
 _CLEAR = 0.9
 # Points that are looked at: more make charts hardly better.
 _FITTED = 50_000
+# Numbers of data that are float64; those of more have the precision of their units.
+_DOUBLE = 2**27
+# Bytes that name a point: no two of so many are ever the same by chance.
+_NAME = 32
 
 
 class Sample(NamedTuple):
-    """Units of data, the data (N, n) in them, and their principal coordinates (N, q).
+    """Units of data, the data (N, n) in them, and their principal coordinates (N, q), float64.
+
+    Very many data are float32.
 
     References
     ----------
@@ -41,7 +48,8 @@ class Sample(NamedTuple):
     def of(cls, data: Tensor, seed: int) -> Self:
         """Of data (N, ...)."""
         units = Units.of(data)
-        flat = units.remove(data, torch.float64).flatten(1)
+        dtype = torch.float64 if data.numel() <= _DOUBLE else units.dtype
+        flat = units.remove(data, dtype).flatten(1)
         principal = Principal.of(flat, seed)
         return cls(units, flat, principal, principal.coordinates(flat))
 
@@ -78,7 +86,12 @@ def different(data: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the different ones of points (N, ...), and which of these each one is, (N,)."""
     found: dict[bytes, int] = {}
     rows = data.flatten(1).contiguous().view(torch.uint8).cpu().numpy()
-    place = [found.setdefault(row.tobytes(), len(found)) for row in rows]
+    # Of rows themselves as many numbers as data would be kept.
+    names = (
+        row.tobytes() if len(row) <= _NAME else blake2b(row, digest_size=_NAME).digest()
+        for row in rows
+    )
+    place = [found.setdefault(name, len(found)) for name in names]
     return np.unique(place, return_index=True)[1], np.array(place)
 
 
