@@ -12,6 +12,9 @@ from torch import Tensor
 from learnedmanifolds.operators.impedance.factor import elimination_order
 from learnedmanifolds.operators.impedance.mesh import ImpedanceMesh
 
+# Entries of an element's matrix that are zero but for rounding, relative to the largest number.
+_NOTHING = 1e-13
+
 
 class SparseMap(NamedTuple):
     """A sparse matrix with its transpose, both by rows."""
@@ -95,7 +98,10 @@ class Assembly:
                 local @ local.transpose(0, 2, 1),
             )
         )
-        kept = (row < size) & (column < size)
+        # Edges across from right angles have none: kept as zeros they would fill in as others do.
+        kept = (
+            (row < size) & (column < size) & (np.abs(value) > _NOTHING * np.abs(local).max() ** 2)
+        )
         code = (column * size + row)[kept]
         extra = fixed.col.astype(np.int64) * size + fixed.row
         pattern, index = np.unique(np.concatenate([code, extra]), return_inverse=True)
