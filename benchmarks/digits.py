@@ -47,14 +47,11 @@ def given(visible: Tensor, y: Tensor, means: Tensor, cov: Tensor) -> tuple[Tenso
     return log_weight, restored
 
 
-def mean_of(atlas: lm.Atlas, points: Tensor, chart: Tensor, y: Tensor, visible: Tensor) -> Tensor:
-    """Mean of draws from the density (M, n) and their noise, given visible entries."""
-    noise = atlas.distribution.noise
+def mean_of(noise, points: Tensor, region: Tensor, y: Tensor, visible: Tensor) -> Tensor:
+    """Mean of draws from the density (M, n), in regions of the noise (M,), given visible entries."""
     logs, means = [], []
-    for k in range(atlas.n_charts):
-        own = points[chart == k]
-        if not len(own):
-            continue
+    for k in region.unique().tolist():
+        own = points[region == k]
         directions = noise.directions[k]
         cov = noise.std[k] ** 2 * torch.eye(len(y), dtype=y.dtype) + directions @ directions.mT
         log_weight, restored = given(visible, y, own, cov)
@@ -83,7 +80,9 @@ def restore_digits(seed: int, n_images: int, dim: int) -> dict[str, float]:
     draws = atlas.sample_coords(DRAWS, seed)
     points = atlas.decode(draws.coords, draws.chart)
     fits = torch.stack([best_fit(atlas, y, v, seed) for y, v in pairs])
-    means = torch.stack([mean_of(atlas, points, draws.chart, y, v) for y, v in pairs])
+    noise = atlas.distribution.noise
+    region = noise.region(points)
+    means = torch.stack([mean_of(noise, points, region, y, v) for y, v in pairs])
     half, rest = train[: len(train) * 4 // 5], train[len(train) * 4 // 5 :]
     masks = half_visible(len(rest), truth.shape[1], seed + 1)
 

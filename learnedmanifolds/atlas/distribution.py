@@ -26,8 +26,9 @@ _SHAPES = {
     "density.weights": "A",
     "density.norms": "A",
     "density.width": "",
-    "noise.std": "K",
-    "noise.directions": "Knr",
+    "noise.centers": "Rn",
+    "noise.std": "R",
+    "noise.directions": "Rnr",
 }
 
 
@@ -61,13 +62,8 @@ class DataDistribution:
         )
         rows = rows[:: -(-len(rows) // count)]
         local = LocalGeometry(manifold, at.coords[rows], at.chart[rows], first_order=True)
-        noise = NormalNoise.of(
-            x[rows] - local.point,
-            local.tangent_basis,
-            at.chart[rows],
-            manifold.n_charts,
-            _FLOOR * manifold.noise_std,
-        )
+        floor = _FLOOR * manifold.noise_std
+        noise = NormalNoise.of(local.point, x[rows] - local.point, local.tangent_basis, floor)
         return cls(manifold, at, noise)
 
     @property
@@ -98,7 +94,7 @@ class DataDistribution:
     def _log_likelihood(self, x: Tensor, chart: Tensor, coords: Tensor) -> Tensor:
         local = LocalGeometry(self.manifold, coords, chart)
         normal, basis = x - local.point, local.tangent_basis
-        along = self.density.log_prob(local.point) + self.noise.log_prob(normal, basis, chart)
+        along = self.density.log_prob(local.point) + self.noise.log_prob(normal, basis, local.point)
         bent = (local.second_derivatives @ normal.view(-1, 1, x.shape[1], 1)).squeeze(-1)
         volume = torch.linalg.det(local.metric - bent) / local.volume_density.square()
         # Beyond the centres of curvature other points are nearer.
@@ -118,6 +114,7 @@ class DataDistribution:
             "density.weights": density.weights,
             "density.norms": density.norms,
             "density.width": density.weights.new_tensor(density.width),
+            "noise.centers": self.noise.centers,
             "noise.std": self.noise.std,
             "noise.directions": self.noise.directions,
         }
@@ -138,9 +135,13 @@ class DataDistribution:
             shape = tuple(tensors[name].shape)
             for axis, size in zip(axes, shape, strict=False):
                 sizes.setdefault(axis, size)
-            if shape != tuple(sizes.get(axis) for axis in axes) or ("A" in axes and not shape[0]):
+            if shape != tuple(sizes.get(axis) for axis in axes) or (
+                axes[:1] in ("A", "R") and not shape[0]
+            ):
                 raise ValueError(f"its {name} must have shape {tuple(axes)}, got {shape}.")
-        chart, coords, weights, norms, width, std, directions = (tensors[n] for n in _SHAPES)
+        chart, coords, weights, norms, width, centers, std, directions = (
+            tensors[n] for n in _SHAPES
+        )
         if bool((weights < 0).any()) or float(weights.sum()) <= 0:
             raise ValueError("its density.weights must be non-negative with a positive sum.")
         if not all(bool((t > 0).all()) for t in (norms, width, std)):
@@ -155,4 +156,4 @@ class DataDistribution:
             raise ValueError("its density.coords must be in the box.")
         bumps = Bumps(manifold, Located(index, coords))
         density = Density(bumps, weights, norms, float(width))
-        return cls(manifold, density, NormalNoise(std, directions))
+        return cls(manifold, density, NormalNoise(centers, std, directions))

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-# Numbers of directions that have variances of their own; each takes so many points.
-_COUNTS, _POINTS_EACH = (1, 2, 4, 8, 16, 32), 10
+from learnedmanifolds.geometry.principal import Principal
+
+# Numbers of directions that have variances of their own; each takes so many points, but where regions
+# have the noise of all as their prior.
+_COUNTS, _POINTS_EACH = (0, 1, 2, 4, 8, 16, 32, 64), 10
+# Points of a region, the weight of the noise of all in it, in points, and numbers in all directions.
+_POINTS_A_REGION, _WEIGHTS, _NUMBERS = 16, (10.0, 30.0, 100.0), 2**20
 # One of so many points is left out, and what they must gain, in nats a point.
 _LEFT_OUT, _GAIN = 4, 0.02
+# Doublings of the number of regions that gain nothing, after which no more are tried.
+_PATIENCE = 2
 
 
 @dataclass(frozen=True, eq=False)
 class NormalNoise:
-    """For every chart a covariance s^2 I + U U' of the space, restricted to the normal spaces.
+    """For every region a covariance s^2 I + U U' of the space, restricted to the normal spaces.
 
     Attributes
     ----------
-    std : Tensor, shape (K,)
+    centers : Tensor, shape (R, n)
+        A region is where one of these is nearest.
+    std : Tensor, shape (R,)
         s, in the units of the data.
-    directions : Tensor, shape (K, n, r)
-        U; columns of zeros where a chart has fewer, with too few points or noise that is the same all
+    directions : Tensor, shape (R, n, r)
+        U; columns of zeros where a region has fewer, with too few points or noise that is the same all
         around.
 
     References
@@ -33,78 +46,147 @@ class NormalNoise:
     components; here in normal spaces).
     """
 
+    centers: Tensor
     std: Tensor
     directions: Tensor
 
     @classmethod
-    def of(
-        cls, residuals: Tensor, basis: Tensor, chart: Tensor, n_charts: int, floor: float
-    ) -> Self:
-        """Of points' residuals (N, n), with bases (N, n, d) of the tangent spaces, in charts (N,).
+    def of(cls, points: Tensor, residuals: Tensor, basis: Tensor, floor: float) -> Self:
+        """Of residuals (N, n) about points (N, n) with bases (N, n, d) of the tangent spaces.
 
-        With as many directions as raise the likelihood of points left out, and no s below the floor.
+        Of as many regions, and in each with as many directions, as raise the likelihood of points left
+        out; regions have the noise of all as their prior. No s is below the floor.
         """
-        n, d = basis.shape[1:]
-        every = _Covariance.of(residuals, 0, n - d, floor)
-        made = []
-        for k in range(n_charts):
-            rows = (chart == k).nonzero()[:, 0]
-            most = min(len(rows) // _POINTS_EACH, n - d - 1)
-            found = every if most < 1 else _best(residuals[rows], basis[rows], most, floor)
-            made.append(found)
-        r = max(one.directions.shape[1] for one in made)
-        padded = [
-            torch.nn.functional.pad(m.directions, (0, r - m.directions.shape[1])) for m in made
-        ]
-        return cls(residuals.new_tensor([one.std for one in made]), torch.stack(padded))
+        left = torch.arange(len(points), device=points.device) % _LEFT_OUT == 0
+        away = (points - points.mean(0)).double().cpu()
+        places = Principal.of(away, seed=0).coordinates(away)
+        every = _Spectrum.of(residuals[~left])
+        chosen = owner = torch.zeros_like(left, dtype=torch.int64)
+        best, highest = _best(residuals, basis, owner, left, every, floor)
+        regions, failures = 2, 0
+        while failures < _PATIENCE and regions * _POINTS_A_REGION <= len(points):
+            owner = _regions(places, regions).to(owner)
+            kind, told = _best(residuals, basis, owner, left, every, floor)
+            failures += 1
+            if told > highest + _GAIN:
+                chosen, best, highest, failures = owner, kind, told, 0
+            regions *= 2
+        count = int(chosen.max()) + 1
+        made = _spectra(residuals, chosen, count, best.weight, _Spectrum.of(residuals))
+        centers = torch.stack([points[chosen == k].mean(0) for k in range(count)])
+        return cls(centers, *_stacked(made, best.directions, _freedom(basis), floor))
 
-    def log_prob(self, normal: Tensor, basis: Tensor, chart: Tensor) -> Tensor:
-        """Log density (N,) in nats of normal vectors (N, n) of charts (N,).
+    def region(self, points: Tensor) -> Tensor:
+        """Regions (N,) of points (N, n) of the manifold."""
+        return torch.cdist(points, self.centers.to(points)).argmin(1)
+
+    def log_prob(self, normal: Tensor, basis: Tensor, points: Tensor) -> Tensor:
+        """Log density (N,) in nats of normal vectors (N, n) at points (N, n) of the manifold.
 
         In the spaces normal to orthonormal bases (N, n, d).
         """
-        return _log_prob(normal, basis, self.std[chart], self.directions[chart])
+        owner = self.region(points)
+        return _log_prob(normal, basis, self.std[owner], self.directions[owner])
 
     def to(self, target: torch.dtype | torch.device) -> NormalNoise:
         """A copy in another dtype or on another device."""
-        return NormalNoise(self.std.to(target), self.directions.to(target))
+        return NormalNoise(self.centers.to(target), self.std.to(target), self.directions.to(target))
+
+
+class _Kind(NamedTuple):
+    """How many directions regions have, and the weight of the noise of all in them, in points."""
+
+    directions: int
+    weight: float
 
 
 @dataclass(frozen=True, eq=False)
-class _Covariance:
-    std: float
-    directions: Tensor
+class _Spectrum:
+    """Principal directions (n, r) of residuals with their variances (r,), and the whole variance."""
+
+    axes: Tensor
+    variances: Tensor
+    whole: float
 
     @classmethod
-    def of(cls, residuals: Tensor, count: int, freedom: int, floor: float) -> Self:
-        """The principal directions of residuals (N, n) with so much freedom, and what they leave."""
-        total = float(residuals.square().sum()) / max(1, len(residuals))
-        if not count:
-            std = max(floor, math.sqrt(total / max(1, freedom)))
-            return cls(std, residuals.new_zeros(residuals.shape[1], 0))
-        _, size, axes = torch.linalg.svd(residuals, full_matrices=False)
-        variance = size[:count].square() / len(residuals)
-        rest = max(0.0, total - float(variance.sum())) / (freedom - count)
+    def of(cls, residuals: Tensor, weight: float = 0.0, prior: _Spectrum | None = None) -> Self:
+        """Of residuals (N, n) and a prior of so much weight, in points."""
+        count = len(residuals) + weight
+        rows, whole = residuals, float(residuals.square().sum())
+        if prior is not None:
+            rows = torch.cat([rows, ((weight * prior.variances).sqrt() * prior.axes).mT])
+            whole += weight * prior.whole
+        _, size, axes = torch.linalg.svd(rows, full_matrices=False)
+        most = _COUNTS[-1] if prior is not None else min(_COUNTS[-1], int(count / _POINTS_EACH))
+        return cls(axes[:most].mT, size[:most].square() / count, whole / count)
+
+    def covariance(self, directions: int, freedom: int, floor: float) -> tuple[float, Tensor]:
+        """S and U (n, r), of at most so many directions; s is what these leave."""
+        count = max(0, min(directions, freedom - 1))
+        variances = self.variances[:count]
+        rest = max(0.0, self.whole - float(variances.sum())) / max(1, freedom - len(variances))
         std = max(floor, math.sqrt(rest))
-        return cls(std, (variance - std**2).clamp(min=0).sqrt() * axes[:count].mT)
-
-    def mean_log_prob(self, normal: Tensor, basis: Tensor) -> float:
-        std = normal.new_full((len(normal),), self.std)
-        return float(_log_prob(normal, basis, std, self.directions).mean())
+        return std, (variances - std**2).clamp(min=0).sqrt() * self.axes[:, :count]
 
 
-def _best(residuals: Tensor, basis: Tensor, most: int, floor: float) -> _Covariance:
-    """The covariance of as many directions, at most so many, as points left out ask for."""
-    freedom = basis.shape[1] - basis.shape[2]
-    left = torch.arange(len(residuals), device=residuals.device) % _LEFT_OUT == 0
-    counts = [0, *(count for count in _COUNTS if count <= most)]
-    chosen, highest = 0, -math.inf
-    for count in counts:
-        tried = _Covariance.of(residuals[~left], count, freedom, floor)
-        told = tried.mean_log_prob(residuals[left], basis[left])
-        if told > highest + _GAIN:
-            chosen, highest = count, told
-    return _Covariance.of(residuals, chosen, freedom, floor)
+def _freedom(basis: Tensor) -> int:
+    """Dimension of the normal spaces to bases (N, n, d)."""
+    return basis.shape[1] - basis.shape[2]
+
+
+def _regions(places: Tensor, count: int) -> Tensor:
+    """Which of so many regions, or of fewer, places (N, q) are in, (N,)."""
+    with warnings.catch_warnings():
+        # Where places are the same there are fewer.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = KMeans(count, n_init=1, random_state=0).fit_predict(places.numpy())
+    return torch.from_numpy(found).unique(return_inverse=True)[1]
+
+
+def _spectra(
+    residuals: Tensor, owner: Tensor, count: int, weight: float, every: _Spectrum
+) -> list[_Spectrum]:
+    """Of the residuals (N, n) in each of so many regions, (N,), given that of all."""
+    if count == 1:
+        return [every]
+    return [_Spectrum.of(residuals[owner == k], weight, every) for k in range(count)]
+
+
+def _stacked(
+    spectra: Sequence[_Spectrum], directions: int, freedom: int, floor: float
+) -> tuple[Tensor, Tensor]:
+    """S (R,) and U (R, n, r), with columns of zeros where a region has fewer directions."""
+    made = [spectrum.covariance(directions, freedom, floor) for spectrum in spectra]
+    r = max(own.shape[1] for _, own in made)
+    padded = [torch.nn.functional.pad(own, (0, r - own.shape[1])) for _, own in made]
+    return made[0][1].new_tensor([std for std, _ in made]), torch.stack(padded)
+
+
+def _best(
+    residuals: Tensor,
+    basis: Tensor,
+    owner: Tensor,
+    left: Tensor,
+    every: _Spectrum,
+    floor: float,
+) -> tuple[_Kind, float]:
+    """The kind of covariances that points left out ask for, and their mean log density.
+
+    Given the spectrum of all of the others.
+    """
+    chosen, highest, count = _Kind(0, 0.0), -math.inf, int(owner.max()) + 1
+    n, freedom = basis.shape[1], _freedom(basis)
+    for weight in _WEIGHTS if count > 1 else (0.0,):
+        spectra = _spectra(residuals[~left], owner[~left], count, weight, every)
+        for directions in _COUNTS:
+            most = min(directions, freedom - 1, *(len(one.variances) for one in spectra))
+            if directions and 2 * most <= directions or count * n * directions > _NUMBERS:
+                break
+            std, own = _stacked(spectra, directions, freedom, floor)
+            told = _log_prob(residuals[left], basis[left], std[owner[left]], own[owner[left]])
+            if float(told.mean()) > highest + _GAIN:
+                chosen, highest = _Kind(directions, weight), float(told.mean())
+    return chosen, highest
 
 
 def _log_prob(normal: Tensor, basis: Tensor, std: Tensor, directions: Tensor) -> Tensor:

@@ -121,6 +121,9 @@ def deepest_other(
     manifold: ChartedManifold, x: Tensor, chart: Tensor, depth_asked: float = MIN_ENTRY_DEPTH
 ) -> tuple[Tensor, Located]:
     """Whether another chart holds each point deep enough, which, and where."""
+    if manifold.n_charts == 1:
+        none = torch.zeros_like(chart, dtype=torch.bool)
+        return none, Located(chart, x.new_zeros(len(x), manifold.dim))
     coords, error = manifold.claims(x)
     rows = torch.arange(len(x), device=x.device)
     depth = manifold.charts.domain.depth(coords)

@@ -152,6 +152,37 @@ def test_noise_that_is_not_the_same_all_around():
     assert float(gap.mean()) < 0.2 * isotropic
 
 
+def test_noise_that_differs_along_the_manifold(circle):
+    # Radial noise about the circle of a standard deviation from 0.004 to 0.04.
+    source = np.random.default_rng(0)
+    angle = source.uniform(-np.pi, np.pi, 6000)
+    std = 0.004 * 10 ** (0.5 + 0.5 * np.cos(angle))
+    radial = std * source.standard_normal(6000)
+    ray = torch.from_numpy(np.stack([np.cos(angle), np.sin(angle)], 1))
+    x = ray * torch.from_numpy(1 + radial).unsqueeze(1)
+    known = lm.Atlas(circle.charts, noise_std=0.02).with_density(x[:4000])
+    truth = stats.norm(0, std).logpdf(radial) - math.log(2 * math.pi) - np.log1p(radial)
+    gap = torch.from_numpy(truth[4000:]) - known.log_likelihood(x[4000:])
+    error = float(gap.std()) / len(gap) ** 0.5
+    # One size for all would cost half the logarithm of the mean variance less that of the variances.
+    cost = 0.5 * (math.log((std**2).mean()) - np.log(std**2).mean())
+    assert cost > 0.3
+    assert -4 * error < float(gap.mean()) < 0.15 * cost
+    assert len(known.distribution.noise.std) >= 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_that_is_the_same_everywhere_has_one_region(circle, seed):
+    source = np.random.default_rng(seed)
+    angle = source.uniform(-np.pi, np.pi, 3000)
+    ray = torch.from_numpy(np.stack([np.cos(angle), np.sin(angle)], 1))
+    x = ray * torch.from_numpy(1 + SIGMA * source.standard_normal(3000)).unsqueeze(1)
+    noise = circle.with_density(x).distribution.noise
+    # Regions must gain 0.02 nats a point; by chance they gain a few thousandths.
+    assert noise.std.shape == (1,) and noise.directions.shape[2] == 0
+    assert float(noise.std) == pytest.approx(SIGMA, rel=4 / (2 * 3000) ** 0.5)
+
+
 def test_bent_normal_spaces_spread():
     # Noise as large as a fifth of the radius: without the Weingarten map the integral would not be one.
     source = torch.Generator().manual_seed(0)
