@@ -17,7 +17,7 @@ _ROUNDINGS = 64
 
 
 class Level(Protocol):
-    """A smooth function of the coordinates of charts, such as `CubicSplines` and `BumpLevel`."""
+    """A smooth function of the coordinates of charts, such as `CubicSplines` and `LeverageLevel`."""
 
     def __call__(self, coords: Tensor, chart: Chart = None) -> Tensor:
         """Values (..., N) at coordinates (..., N, d)."""

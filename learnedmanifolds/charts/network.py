@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from learnedmanifolds.charts.bump_level import BumpLevel
 from learnedmanifolds.charts.featured import FeatureCharts, require_fitting
 from learnedmanifolds.charts.level_domain import LevelDomain
+from learnedmanifolds.charts.leverage_level import LeverageLevel
 from learnedmanifolds.charts.network_features import NetworkFeatures
 
 # Of the tensors that charts are made of, one letter an axis; F = 1 + d + H, T = 2.
@@ -18,8 +18,7 @@ _SHAPES = {
     "phases": "KH",
     "layers": "KLHH",
     "biases": "KLH",
-    "level_centers": "KBd",
-    "level_width": "K",
+    "root": "KFF",
     "levels": "KT",
     "codes": "KAd",
     "mass": "KA",
@@ -29,8 +28,8 @@ _SHAPES = {
 class NetworkCharts(FeatureCharts):
     """Charts x = c + W' phi(t), with phi the coordinates and what a network makes of them.
 
-    Derivatives of every order are exact; the left inverse is the nearest point. The domain is where a sum
-    of bumps about codes of data is large. Tensors are as in `FeatureCharts`.
+    Derivatives of every order are exact; the left inverse is the nearest point. The domain is where the
+    leverage of the features is that of data. Tensors are as in `FeatureCharts`.
 
     Parameters
     ----------
@@ -43,10 +42,9 @@ class NetworkCharts(FeatureCharts):
     layers : Tensor, shape (K, L, H, H)
     biases : Tensor, shape (K, L, H)
         Of `NetworkFeatures`.
-    level_centers : Tensor, shape (K, B, d)
-    level_width : Tensor, shape (K,)
+    root : Tensor, shape (K, F, F)
     levels : Tensor, shape (K, 2)
-        Of `BumpLevel`, the depth in the domain.
+        Of `LeverageLevel`, the depth in the domain.
     codes : Tensor, shape (K, A, d)
         Coordinates of data all over the domain: where nearest points are looked for.
     mass : Tensor, shape (K, A)
@@ -63,8 +61,7 @@ class NetworkCharts(FeatureCharts):
     phases: Tensor
     layers: Tensor
     biases: Tensor
-    level_centers: Tensor
-    level_width: Tensor
+    root: Tensor
     levels: Tensor
 
     def __init__(
@@ -75,8 +72,7 @@ class NetworkCharts(FeatureCharts):
         phases: Tensor,
         layers: Tensor,
         biases: Tensor,
-        level_centers: Tensor,
-        level_width: Tensor,
+        root: Tensor,
         levels: Tensor,
         codes: Tensor,
         mass: Tensor,
@@ -89,13 +85,12 @@ class NetworkCharts(FeatureCharts):
             "phases": phases,
             "layers": layers,
             "biases": biases,
-            "level_centers": level_centers,
-            "level_width": level_width,
+            "root": root,
             "levels": levels,
             "codes": codes,
             "mass": mass,
         }
-        sizes = require_fitting(given, _SHAPES, ("level_width",), ambient_shape)
+        sizes = require_fitting(given, _SHAPES, (), ambient_shape)
         if sizes["F"] != 1 + sizes["d"] + sizes["H"] or sizes["T"] != 2:
             raise ValueError(f"weights must have F = 1 + d + H features, levels two, got {sizes}.")
         if not bool((levels[:, 0] < levels[:, 1]).all()):
@@ -105,8 +100,7 @@ class NetworkCharts(FeatureCharts):
     @property
     def domain(self) -> LevelDomain:
         """See `Charts.domain`."""
-        level = BumpLevel(self.level_centers, self.level_width, self.levels)
-        return LevelDomain(level, self.anchors)
+        return LevelDomain(LeverageLevel(self.features, self.root, self.levels), self.anchors)
 
     @torch.no_grad()
     def widen(self, depth: Tensor) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learnedmanifolds.charts.bump_level import BumpLevel
 from learnedmanifolds.charts.network import NetworkCharts
 from learnedmanifolds.geometry.farthest import farthest
 from learnedmanifolds.geometry.local import Located
@@ -16,14 +15,14 @@ from learnedmanifolds.geometry.principal import Principal
 from learnedmanifolds.learning.cells import Cell
 from learnedmanifolds.learning.chart_fits import Made, Shared, located, shared
 from learnedmanifolds.learning.codes import interpolate
+from learnedmanifolds.learning.leverage import leverages
 from learnedmanifolds.learning.network_fit import NetworkFit, fit_network, width_for
 from learnedmanifolds.learning.nodes import Nodes
 
-# Codes of a chart that nearest points are looked for at, and centres of the level that ends its domain.
-_CODES, _LEVEL = 4096, 512
-# Codes that the domain leaves out, and how far it reaches beyond the others, in nats of the level.
-_LEFT_OUT, _BEYOND = 2e-3, 0.5
-_CODES_A_CENTER, _FAR = 4, 1e3
+# Codes of a chart that nearest points are looked for at.
+_CODES = 4096
+# Codes that the domain leaves out, and how much larger leverages may be than those of the others.
+_LEFT_OUT, _BEYOND = 5e-3, 1.5
 # Principal coordinates that are learned first.
 _COORDINATES = 400
 
@@ -97,37 +96,25 @@ class NetworkFits:
     def charts(self, center: Tensor, scale: float) -> NetworkCharts:
         """Charts of center (*ambient_shape) + scale times the points."""
         networks = [made.fit.network for made in self._made]
-        levels, codes, mass = [], [], []
+        roots, levels, codes, mass = [], [], [], []
         for fit, _, _, inner in self._made:
-            inside = fit.codes[inner]
-            # Of as many centres as codes bumps would be isolated.
-            middles = inside[farthest(inside, min(_LEVEL, max(1, len(inside) // _CODES_A_CENTER)))]
-            gaps = torch.cat([torch.cdist(part, middles).amin(1) for part in inside.split(1024)])
-            width = gaps.max().clamp(min=1e-3)
-            every = torch.tensor([[0.0, 1.0]], dtype=inside.dtype)
-            depth = BumpLevel(middles[None], width[None], every)
-            # Not at most 1, as depths are.
-            value = depth.height(inside)
-            low = float(value.quantile(_LEFT_OUT)) - _BEYOND
-            levels.append((middles, width, value.new_tensor([low, float(value.median())])))
-            kept = value >= low
-            pick = farthest(inside[kept], _CODES)
+            root, own, others = leverages(fit.features()[inner])
+            roots.append(root)
+            most = _BEYOND * others.quantile(1 - _LEFT_OUT)
+            levels.append(-torch.stack([most, others.median()]).log())
+            inside = fit.codes[inner][own < most]
+            pick = farthest(inside, _CODES)
             lacking = (0, _CODES - len(pick))
-            codes.append(inside[kept][torch.nn.functional.pad(pick, lacking)])
+            codes.append(inside[torch.nn.functional.pad(pick, lacking)])
             mass.append(
                 torch.nn.functional.pad(torch.ones_like(codes[-1][: len(pick), 0]), lacking)
             )
-        # Bumps that are none are far away.
-        padded = torch.nn.utils.rnn.pad_sequence(
-            [middles for middles, _, _ in levels], batch_first=True, padding_value=_FAR
-        )
         return NetworkCharts(
             center=center.flatten(),
             weights=scale * torch.stack(self.weights()),
             **{name: torch.stack([n[name] for n in networks]) for name in networks[0]},
-            level_centers=padded,
-            level_width=torch.stack([w for _, w, _ in levels]),
-            levels=torch.stack([one for _, _, one in levels]),
+            root=torch.stack(roots),
+            levels=torch.stack(levels),
             codes=torch.stack(codes),
             mass=torch.stack(mass),
             ambient_shape=tuple(center.shape),

@@ -5,36 +5,33 @@ import torch
 from oracles import draw
 
 import learnedmanifolds as lm
-from learnedmanifolds.charts.bump_level import BumpLevel
 from learnedmanifolds.charts.jet import functional_jet
+from learnedmanifolds.charts.network_features import NetworkFeatures
+from learnedmanifolds.learning.leverage import leverages
 
-K, D, H, L, N, B = 2, 4, 16, 2, 30, 40
+K, D, H, L, N = 2, 4, 16, 2, 30
 PAIRS = ((0, 0), (0, 1), (1, 2))
 
 
 def tensors():
     codes = 0.6 * draw(K, 200, D, seed=1, low=-1, high=1)
-    middles = codes[:, :B]
-    level = BumpLevel(
-        middles, torch.full((K,), 0.5).double(), torch.tensor([[0.0, 1.0]] * K).double()
-    )
-    # Of the first chart: the value at its code that is least deep.
-    height = [
-        BumpLevel(middles[k:], level.width[k:], level.levels[k:]).height(codes[k]) for k in (0, 1)
-    ]
-    levels = torch.stack([torch.stack([h.min() - 0.1, h.median()]) for h in height])
     # Nearly flat: the trend is large.
     weights = 0.03 * draw(K, 1 + D + H, N, seed=2)
     weights[:, 1 : 1 + D] = draw(K, D, N, seed=3)
-    return {
-        "center": draw(N, seed=4),
-        "weights": weights,
+    network = {
         "frequencies": draw(K, D, H, seed=5),
         "phases": draw(K, H, seed=6),
         "layers": draw(K, L, H, H, seed=7) / H**0.5,
         "biases": draw(K, L, H, seed=8),
-        "level_centers": middles,
-        "level_width": level.width,
+    }
+    features = NetworkFeatures(**network)(codes, None)
+    root, own, _ = (torch.stack(part) for part in zip(*map(leverages, features), strict=True))
+    levels = -torch.stack([1.1 * own.amax(1), own.median(1).values], 1).log()
+    return {
+        "center": draw(N, seed=4),
+        "weights": weights,
+        **network,
+        "root": root,
         "levels": levels,
         "codes": codes,
         "mass": torch.ones(K, 200, dtype=torch.float64),
@@ -120,10 +117,10 @@ def test_the_same_bits_come_back(charts, tmp_path):
     [
         ({"phases": torch.zeros(K, H + 1)}, "phases must have shape"),
         ({"layers": torch.zeros(K, L, H, H + 1)}, "layers must have shape"),
-        ({"weights": torch.zeros(K, D + H, N)}, "weights must have F = 1"),
+        ({"weights": torch.zeros(K, D + H, N), "root": torch.zeros(K, D + H, D + H)}, "F = 1"),
         ({"levels": torch.zeros(K, 2)}, "levels must rise"),
         ({"levels": torch.tensor([[5.0, 6.0]] * K)}, "codes must be in the domains"),
-        ({"level_width": torch.zeros(K)}, "level_width must be positive"),
+        ({"root": torch.zeros(K, 3, 3)}, "root must have shape"),
         ({"mass": torch.zeros(K, 200)}, "mass must be"),
         ({"codes": 2 * torch.ones(K, 200, D)}, "codes must be in the box"),
     ],

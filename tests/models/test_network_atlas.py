@@ -98,4 +98,4 @@ def test_layers_are_as_wide_as_points_have_directions(count, n):
         axes = torch.linalg.qr(draw(n, rank, seed=rank)).Q
         even = count**0.5 * torch.linalg.qr(draw(count, rank, seed=1)).Q
         x = even @ axes.T + 1e-3 * draw(count, n, seed=2) + 5.0
-        assert width_for(x) == width
+        assert width_for(x, torch.arange(count)) == width
