@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from learnedmanifolds.charts.anchored import AnchoredCharts
 from learnedmanifolds.charts.anchors import Anchors, is_huge, nearer
 from learnedmanifolds.charts.border import refine_on_border
+from learnedmanifolds.charts.jet import Jet
+from learnedmanifolds.charts.level_domain import LevelDomain
 from learnedmanifolds.charts.refine import Expand, Expansion, Refined, change, expansion, refine
 from learnedmanifolds.geometry.local import ChartedManifold, Located
 
@@ -21,10 +26,24 @@ _BASINS, _FEW, _BASINS_BEYOND = 16, 3, 4
 _ROUNDING = 64
 
 
+@torch.no_grad()
 def anchors(manifold: ChartedManifold) -> tuple[Anchors, Located]:
     """Points all over the domains of all charts, and where they are."""
     d, n_charts = manifold.dim, manifold.n_charts
-    most = max(_FEWEST, _LARGEST // (n_charts * manifold.charts.n_ambient))
+    coords = _all_over(manifold).to(dtype=manifold.dtype, device=manifold.device)
+    chart = torch.arange(n_charts, device=coords.device).repeat_interleave(coords.shape[1])
+    points = manifold.decode(coords.flatten(0, 1), chart).flatten(1)
+    made = Anchors.of(coords, points, min(3**d - 1, 4 * d), d)
+    return made, Located(chart, coords.flatten(0, 1))
+
+
+def _all_over(manifold: ChartedManifold) -> Tensor:
+    """Coordinates (K, M, d) all over the domains."""
+    d, domain = manifold.dim, manifold.charts.domain
+    most = max(_FEWEST, _LARGEST // (manifold.n_charts * manifold.charts.n_ambient))
+    if d > _FEW and isinstance(domain, LevelDomain):
+        # Domains are small parts of boxes of many dimensions.
+        return domain.inner[:, :most]
     side = min(_PER_AXIS.get(d, 0), int(most ** (1 / d)))
     if side > 2:
         axis = torch.linspace(-1, 1, side, dtype=torch.float64)
@@ -33,13 +52,8 @@ def anchors(manifold: ChartedManifold) -> tuple[Anchors, Located]:
         sobol = torch.quasirandom.SobolEngine(d, scramble=True, seed=0)
         box = 2 * sobol.draw(min(_MANY, most), dtype=torch.float64) - 1
     box = box.to(dtype=manifold.dtype, device=manifold.device)
-    chart = torch.arange(n_charts, device=box.device).repeat_interleave(len(box))
-    with torch.no_grad():
-        # Those outside a domain stand at its border.
-        coords = manifold.charts.domain.confine(box.expand(n_charts, *box.shape))
-        points = manifold.decode(coords.flatten(0, 1), chart).flatten(1)
-    made = Anchors.of(coords, points, min(3**d - 1, 4 * d), d)
-    return made, Located(chart, coords.flatten(0, 1))
+    # Those outside a domain stand at its border.
+    return domain.confine(box.expand(manifold.n_charts, *box.shape))
 
 
 def nearest(manifold: ChartedManifold, x: Tensor) -> Located:
@@ -104,18 +118,24 @@ def _nearest(manifold: ChartedManifold, x: Tensor) -> Located:
 
 
 def _descend(manifold: ChartedManifold, chart: Tensor, coords: Tensor, x: Tensor) -> Refined:
-    def expand_in(charts: Tensor) -> Expand:
+    charts, domain = manifold.charts, manifold.charts.domain
+    jet: Callable[..., Jet] = manifold.jet
+    if isinstance(charts, AnchoredCharts):
+        # In the fewer dimensions that a chart spans.
+        jet, seen = charts.local_jet, charts.seen_from(x)
+        rows = torch.arange(len(x), device=x.device)
+        x = seen[chart, rows] if seen.dim() == 3 else seen
+
+    def expand_in(own: Tensor) -> Expand:
         def expand(at: Tensor, index: Tensor, second: bool) -> Expansion:
-            return expansion(lambda t, pairs: manifold.jet(at, charts[index], t, pairs), at, second)
+            return expansion(lambda t, pairs: jet(at, own[index], t, pairs), at, second)
 
         return expand
 
-    found, domain = refine(expand_in(chart), coords, x), manifold.charts.domain
-    if not domain.curved:
-        return found
-    out = (domain.depth(found.coords, chart) < 0).nonzero().squeeze(-1)
-    if len(out):
-        k = chart[out]
-        held = refine_on_border(expand_in(k), domain, k, found.coords[out], x[out])
-        found.coords[out], found.point[out] = held
-    return found
+    found = refine(expand_in(chart), coords, x).coords
+    if domain.curved:
+        out = (domain.depth(found, chart) < 0).nonzero().squeeze(-1)
+        if len(out):
+            k = chart[out]
+            found[out] = refine_on_border(expand_in(k), domain, k, found[out], x[out]).coords
+    return Refined(found, manifold.decode(found, chart).flatten(1))

@@ -103,12 +103,12 @@ class NetworkFits:
             most = _BEYOND * others.quantile(1 - _LEFT_OUT)
             levels.append(-torch.stack([most, others.median()]).log())
             inside = fit.codes[inner][own < most]
-            pick = farthest(inside, _CODES)
-            lacking = (0, _CODES - len(pick))
-            codes.append(inside[torch.nn.functional.pad(pick, lacking)])
-            mass.append(
-                torch.nn.functional.pad(torch.ones_like(codes[-1][: len(pick), 0]), lacking)
-            )
+            codes.append(inside[farthest(inside, _CODES)])
+        count = max(map(len, codes))
+        for k, own in enumerate(codes):
+            lacking = count - len(own)
+            mass.append(torch.nn.functional.pad(torch.ones_like(own[:, 0]), (0, lacking)))
+            codes[k] = torch.cat([own, own[:1].expand(lacking, -1)])
         return NetworkCharts(
             center=center.flatten(),
             weights=scale * torch.stack(self.weights()),
