@@ -1,12 +1,13 @@
 """Digits with half their pixels hidden: an atlas against neighbours, mixtures of Gaussians and PCA.
 
-python benchmarks/digits.py [--seeds 5] [--first-seed 10] [--images 100] [--dim 6]
+python benchmarks/digits.py [--seeds 5] [--first-seed 10] [--images 100] [--dim 6 --charts auto]
 
 1,697 pictures to learn from, held-out ones to restore. The best fit is the point of the manifold that
 is nearest on the visible pixels; the mean is that of the atlas' density and noise given these pixels, by
-importance sampling. Neighbours (k) and mixtures (components, ridge) are those that are best on pictures
-left out of training. A seed draws the split, the training and the masks. Errors are root mean square, on
-hidden pixels; log-likelihoods are means over the held-out pictures, in nats.
+importance sampling. Neighbours (k), mixtures (components, ridge) and, unless they are given, dimension
+and number of charts are those whose answer is best on pictures left out of training. A seed draws the
+split, the training and the masks. Errors are root mean square, on hidden pixels; log-likelihoods are
+means over the held-out pictures, in nats.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from learnedmanifolds.inverse.gaussians import Gaussians
 from learnedmanifolds.inverse.pca import PrincipalSubspace
 
 DRAWS = 20_000
+# Dimensions and numbers of charts that are tried.
+ATLASES = ((1, 10), (1, 20), (2, 5), (2, 10), (2, 20), (3, 5))
 
 
 def best_fit(atlas: lm.Atlas, observed: Tensor, visible: Tensor, seed: int) -> Tensor:
@@ -66,30 +69,46 @@ def of_neighbours(train: Tensor, y: Tensor, visible: Tensor, k: int) -> Tensor:
     return train[near].mean(0)
 
 
-def restore_digits(seed: int, n_images: int, dim: int) -> dict[str, float]:
-    data = lm.datasets.digits(seed)
-    train, truth = data.train.double(), data.test[:n_images].double()
-    visible = half_visible(len(truth), truth.shape[1], seed)
-    start = time.perf_counter()
+def learned(train: Tensor, dim: int, charts: int | str, seed: int) -> lm.Atlas:
     with warnings.catch_warnings():
         # Digits are no manifold of any dimension: what is learned is an approximation.
         warnings.simplefilter("ignore", UserWarning)
-        atlas = lm.KernelAtlas(dim=dim, random_state=seed).fit(train).atlas_
-    learned = time.perf_counter()
-    pairs = list(zip(truth, visible, strict=True))
+        return lm.KernelAtlas(charts, dim=dim, random_state=seed).fit(train).atlas_
+
+
+def means_of(atlas: lm.Atlas, pairs: list[tuple[Tensor, Tensor]], seed: int) -> Tensor:
     draws = atlas.sample_coords(DRAWS, seed)
     points = atlas.decode(draws.coords, draws.chart)
-    fits = torch.stack([best_fit(atlas, y, v, seed) for y, v in pairs])
     noise = atlas.distribution.noise
     region = noise.region(points)
-    means = torch.stack([mean_of(noise, points, region, y, v) for y, v in pairs])
+    return torch.stack([mean_of(noise, points, region, y, v) for y, v in pairs])
+
+
+def error(restored: Tensor, wanted: Tensor, mask: Tensor) -> float:
+    return float((restored - wanted)[~mask].square().mean().sqrt())
+
+
+def restore_digits(
+    seed: int, n_images: int, dim: int | None, charts: int | str
+) -> dict[str, float]:
+    data = lm.datasets.digits(seed)
+    train, truth = data.train.double(), data.test[:n_images].double()
+    visible = half_visible(len(truth), truth.shape[1], seed)
+    pairs = list(zip(truth, visible, strict=True))
     half, rest = train[: len(train) * 4 // 5], train[len(train) * 4 // 5 :]
     masks = half_visible(len(rest), truth.shape[1], seed + 1)
-
-    def error(restored: Tensor, wanted: Tensor, mask: Tensor) -> float:
-        return float((restored - wanted)[~mask].square().mean().sqrt())
-
     held = list(zip(rest, masks, strict=True))
+    start = time.perf_counter()
+    kind = (dim, charts)
+    if dim is None:
+        kind = min(
+            ATLASES, key=lambda k: error(means_of(learned(half, *k, seed), held, seed), rest, masks)
+        )
+    chose = time.perf_counter()
+    atlas = learned(train, *kind, seed)
+    ended = time.perf_counter()
+    means = means_of(atlas, pairs, seed)
+    fits = torch.stack([best_fit(atlas, y, v, seed) for y, v in pairs])
     k = min(
         (3, 5, 8, 12, 20),
         key=lambda k: error(
@@ -104,7 +123,7 @@ def restore_digits(seed: int, n_images: int, dim: int) -> dict[str, float]:
         key=lambda s: error(torch.stack([tried[s].restore(y, v) for y, v in held]), rest, masks),
     )
     gaussians = Gaussians(train, *chosen, random_state=seed)
-    linear = PrincipalSubspace(data.train, dim)
+    linear = PrincipalSubspace(data.train, kind[0])
     found = {
         "best fit": error(fits, truth, visible),
         "mean": error(means, truth, visible),
@@ -119,10 +138,14 @@ def restore_digits(seed: int, n_images: int, dim: int) -> dict[str, float]:
         ),
         "log-likelihood": float(atlas.log_likelihood(truth).mean()),
         "of Gaussians": float(gaussians.model.score(truth.numpy())),
-        "seconds to learn": learned - start,
+        "seconds to choose": chose - start,
+        "seconds to learn": ended - chose,
     }
     text = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
-    print(f"seed {seed}: K = {atlas.n_charts}, k = {k}, {chosen[0]} Gaussians, {text}", flush=True)
+    print(
+        f"seed {seed}: d = {kind[0]}, K = {atlas.n_charts}, k = {k}, {chosen[0]} Gaussians, {text}",
+        flush=True,
+    )
     return found
 
 
@@ -131,14 +154,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=10)
     parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--dim", type=int, default=6)
+    parser.add_argument("--dim", type=int)
+    parser.add_argument(
+        "--charts", type=lambda text: text if text == "auto" else int(text), default="auto"
+    )
     arguments = parser.parse_args()
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, "
         f"{torch.get_num_threads()} threads"
     )
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    results = [restore_digits(seed, arguments.images, arguments.dim) for seed in seeds]
+    results = [
+        restore_digits(seed, arguments.images, arguments.dim, arguments.charts) for seed in seeds
+    ]
     for name in results[0]:
         values = [result[name] for result in results]
         print(f"{name}: median {np.median(values):.4f} [{min(values):.4f}, {max(values):.4f}]")
