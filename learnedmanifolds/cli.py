@@ -123,6 +123,12 @@ def learn(
             help="Of --model mixture: folder of checkpoints; a run found there is resumed."
         ),
     ] = None,
+    half: Annotated[
+        bool,
+        typer.Option(
+            "--half", help="Write large tensors in half precision, in a quarter of the room."
+        ),
+    ] = False,
     figure: Annotated[Path | None, typer.Option(help="Write a figure of the atlas here.")] = None,
     seed: Seed = 0,
     json_path: JsonPath = None,
@@ -169,7 +175,7 @@ def learn(
         else:
             learned = KernelAtlas(charts or "auto", dim or "auto", noise_std, seed)
         learned.fit(points)
-    learned.atlas_.save(output)
+    learned.atlas_.save(output, half=half)
     console.print(f"dimension {learned.atlas_.dim}, {learned.atlas_.n_charts} charts")
     _print_quality(learned.quality_.to_dict(), {})
     for note in learned.quality_.notes:

@@ -24,7 +24,7 @@ from learnedmanifolds.atlas.nearest import anchors, followed, nearest
 from learnedmanifolds.atlas.quality import Quality, measure_quality
 from learnedmanifolds.atlas.transition import deepest_other, move, on_sheet
 from learnedmanifolds.charts.anchors import Anchors, is_huge
-from learnedmanifolds.charts.base import Charts
+from learnedmanifolds.charts.base import Charts, is_large
 from learnedmanifolds.charts.jet import Jet, Pairs
 from learnedmanifolds.geometry import LocalGeometry, Located
 from learnedmanifolds.geometry.graph import sample_graph
@@ -523,8 +523,15 @@ class Atlas:
         data = None if x is None else as_tensor(x, "x", allow_empty=False)
         return draw(self, None if data is None else self.flat(data), seed)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, half: bool = False) -> None:
         """Write the atlas as safetensors with a JSON header; beside first, then renamed.
+
+        Parameters
+        ----------
+        path : str or Path
+        half : bool
+            Whether large tensors of the charts are written in half precision: to a quarter of the room,
+            exact to about 1/2000 of their numbers. Otherwise the atlas comes back bit by bit.
 
         Raises
         ------
@@ -535,16 +542,18 @@ class Atlas:
         OSError
             If the folder cannot be written.
         """
-        write(self.record(), path)
+        write(self.record(half), path)
 
-    def record(self) -> Record:
-        """What a file of the atlas holds.
+    def record(self, half: bool = False) -> Record:
+        """What a file of the atlas holds, see `save`.
 
         Raises
         ------
         ValueError
-            If the charts have no weights to save, such as analytic ones.
+            If the charts have no weights to save, such as analytic ones, or ones that half precision has
+            no numbers for.
         """
+        charts = self.charts.rounded() if half else self.charts
         try:
             config = self.charts.config()
         except NotImplementedError as error:
@@ -560,9 +569,11 @@ class Atlas:
             "tolerance": repr(self.tolerance),
             "agreement": repr(self.agreement),
         }
-        tensors = {f"charts.{name}": t for name, t in self.charts.state_dict().items()}
-        known = {} if self._data is None else self._data.tensors()
-        return Record(header, {**tensors, **known, "weights": self.weights})
+        tensors = {f"charts.{name}": t for name, t in charts.state_dict().items()}
+        tensors.update({} if self._data is None else self._data.tensors(), weights=self.weights)
+        if half:
+            tensors = {name: t.half() if is_large(t) else t for name, t in tensors.items()}
+        return Record(header, tensors)
 
     def flat(self, x: ArrayLike, name: str = "x") -> Tensor:
         """Checked points as a tensor (N, n) of the atlas' dtype and device."""

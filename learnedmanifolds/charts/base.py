@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 import inspect
 import itertools
 import math
@@ -17,6 +18,13 @@ from learnedmanifolds.charts.domain import Box, Domain
 from learnedmanifolds.charts.jet import Jet, Pairs, functional_jet
 
 _BOX = Box()
+# Numbers of tensors that files of half precision hold as such.
+_LARGE = 2**12
+
+
+def is_large(tensor: Tensor) -> bool:
+    """Whether a tensor of numbers is worth to be written in half precision."""
+    return tensor.is_floating_point() and tensor.numel() > _LARGE
 
 
 class Charts(nn.Module, abc.ABC):
@@ -42,6 +50,27 @@ class Charts(nn.Module, abc.ABC):
         self.dim = dim
         self.ambient_shape = ambient_shape
         self.density = SmoothedUniform()
+
+    @torch.no_grad()
+    def rounded(self) -> Self:
+        """A copy of which `is_large` tensors have values of half precision.
+
+        Raises
+        ------
+        ValueError
+            If they are too large for it.
+        """
+        made = copy.deepcopy(self)
+        for name, tensor in made.state_dict().items():
+            if is_large(tensor):
+                tensor.copy_(tensor.half())
+                if not bool(tensor.isfinite().all()):
+                    most = torch.finfo(torch.float16).max
+                    raise ValueError(
+                        f"half must be False for charts whose {name} are beyond {most:.0f}; choose "
+                        "larger units of the data."
+                    )
+        return made
 
     def overlap_within(self, distance: float) -> None:
         """Be told how far apart charts may be that hold one point, where not all need be looked in."""

@@ -24,6 +24,8 @@ _HALVINGS = 5
 _MOST = {"d": 16, "A": 4096}
 # Coordinates that codes may have: those of a fit may leave the box by a little.
 _FARTHEST = 1.2
+# Of depths.
+_ROUNDING = 1e-6
 # Kinds of devices that have no float64.
 _SINGLE = {"mps"}
 
@@ -137,6 +139,13 @@ class FeatureCharts(AnchoredCharts):
     @abc.abstractmethod
     def widen(self, depth: Tensor) -> None:
         """Let domains end where they are as deep as this, (K,), at most 0."""
+
+    def rounded(self) -> Self:
+        """See `Charts.rounded`; domains go on to hold all codes."""
+        made = super().rounded()
+        depth = made.domain.depth(made.anchors).amin(1)
+        made.widen((depth - _ROUNDING).clamp(max=0))
+        return made
 
     @torch.no_grad()
     def _span(self) -> None:

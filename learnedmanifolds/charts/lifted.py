@@ -189,6 +189,12 @@ class LiftedCharts(Charts):
         """See `Charts.config_names`."""
         return {"hidden": True, "n_blocks": True, "ambient_shape": True}
 
+    def rounded(self) -> Self:
+        """See `Charts.rounded`."""
+        made = super().rounded()
+        made.start = self.start.rounded()
+        return made
+
     @classmethod
     def restored(cls, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Self:
         """See `Charts.restored`."""

@@ -62,10 +62,10 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "bars-32": Recipe("bars", 32, 2_000),
-    "bars-64": Recipe("bars", 64, 2_000),
-    "bars-128": Recipe("bars", 128, 2_000),
-    "balls-32": Recipe("balls", 32, 30_000),
+    "bars-32": Recipe("bars", 32, 2_000, {"n_charts": 2}),
+    "bars-64": Recipe("bars", 64, 2_000, {"n_charts": 2}),
+    "bars-128": Recipe("bars", 128, 2_000, {"n_charts": 2}),
+    "balls-32": Recipe("balls", 32, 40_000),
     "balls-64": Recipe("balls", 64, 30_000),
     "balls-128": Recipe("balls", 128, 20_000),
 }
