@@ -238,8 +238,11 @@ class Atlas:
         square = (made - x).square().sum(-1)
         if self._data is None:
             return self._log_weighted(coords, square, prior)
-        along = self._data.density.log_prob(made.flatten(0, 1)).view_as(square)
-        return along + self.charts.log_latent(coords) - square / (2 * self.noise_std**2)
+        points = made.flatten(0, 1)
+        along = self._data.density.log_prob(points).view_as(square)
+        variance = self._data.noise.variance(points, self.dim).view_as(square)
+        around = square / variance + (self.charts.n_ambient - self.dim) * variance.log()
+        return along + self.charts.log_latent(coords) - around / 2
 
     def _log_weighted(self, coords: Tensor, square: Tensor, prior: bool) -> Tensor:
         """The same of coordinates (K, N, d) and squared distances from the points there (K, N)."""
@@ -250,8 +253,8 @@ class Atlas:
     def responsibilities(self, x: ArrayLike) -> Tensor:
         """Posterior probabilities (N, K) of the charts of points (N, *ambient_shape); no noise.
 
-        Softmax of ELBO + log alpha; where the atlas has a density, of its logarithm at what each chart
-        makes of the point, instead of alpha and the prior of its coordinates.
+        Softmax of ELBO + log alpha; where the atlas knows data, their density and noise at what each
+        chart makes of the point are instead of alpha, the prior of its coordinates and `noise_std`.
         """
         return torch.softmax(self._log_claims(self.flat(x), prior=True), dim=0).T
 

@@ -22,8 +22,9 @@ _COUNTS, _POINTS_EACH = (0, 1, 2, 4, 8, 16, 32, 64), 10
 _POINTS_A_REGION, _WEIGHTS, _NUMBERS = 16, (10.0, 30.0, 100.0), 2**17
 # One of so many points is left out, and what they must gain, in nats a point.
 _LEFT_OUT, _GAIN = 4, 0.02
-# Doublings of the number of regions that gain nothing, after which no more are tried.
-_PATIENCE = 2
+# Doublings of the number of regions that gain nothing, after which no more are tried: few need not tell
+# parts that lie within each other apart.
+_PATIENCE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,11 @@ class NormalNoise:
     def region(self, points: Tensor) -> Tensor:
         """Regions (N,) of points (N, n) of the manifold."""
         return torch.cdist(points, self.centers.to(points)).argmin(1)
+
+    def variance(self, points: Tensor, dim: int) -> Tensor:
+        """Mean variance (N,) of a normal direction at points (N, n) of the manifold of dimension d."""
+        own = self.directions.square().sum((1, 2)) / max(1, self.directions.shape[1] - dim)
+        return (self.std.square() + own)[self.region(points)].to(points)
 
     def log_prob(self, normal: Tensor, basis: Tensor, points: Tensor) -> Tensor:
         """Log density (N,) in nats of normal vectors (N, n) at points (N, n) of the manifold.

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -229,6 +230,25 @@ def test_responsibilities_go_by_density_where_charts_tell_nothing(known_circle):
     torch.testing.assert_close(shares.sum(1), torch.ones(50, dtype=shares.dtype))
     depth = known_circle.charts.domain.depth(known_circle.claims(rays(50, 1))[0]).T
     assert float(shares[depth < 0].max()) < 0.05
+
+
+def test_responsibilities_go_by_the_noise_where_each_chart_has_its_own():
+    source = np.random.default_rng(0)
+    angle = source.uniform(-np.pi, np.pi, 3000)
+    wide = np.arange(3000) % 2
+    radius = 1 + wide + np.where(wide, 0.15, 0.01) * source.standard_normal(3000)
+    x = torch.from_numpy(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        atlas = lm.KernelAtlas(n_charts=4, dim=1, random_state=0).fit(x).atlas_
+    coords = 0.5 * torch.ones(1, 1, dtype=torch.float64)
+    far = [float(atlas.decode(coords, k).norm()) > 1.5 for k in range(4)]
+    # Nearer to the inner circle, but more than twenty times its noise away.
+    shares = atlas.responsibilities(1.47 * rays(40, 1))[:, far].sum(1)
+    assert sum(far) in (1, 2, 3)
+    assert float(shares.min()) > 0.99
+    shares = atlas.responsibilities(1.02 * rays(40, 1))[:, far].sum(1)
+    assert float(shares.max()) < 0.01
 
 
 def test_copies_keep_the_density(known_circle, tmp_path):
