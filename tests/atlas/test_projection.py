@@ -26,7 +26,10 @@ def grid_of(atlas):
     count = PER_AXIS[atlas.dim] if atlas.charts.n_ambient < 100 else 301
     axis = torch.linspace(-1, 1, count, dtype=torch.float64)
     grid = torch.cartesian_prod(*[axis] * atlas.dim).view(-1, atlas.dim)
-    return grid, torch.stack([atlas.decode(grid, k).flatten(1) for k in range(atlas.n_charts)])
+    points = torch.stack([atlas.decode(grid, k).flatten(1) for k in range(atlas.n_charts)])
+    # Charts end where their domains do.
+    depth = atlas.charts.domain.depth(grid.expand(atlas.n_charts, *grid.shape))
+    return grid, torch.where(depth.unsqueeze(-1) >= 0, points, 1e6)
 
 
 def polish(atlas, x, chart, coords):
@@ -39,7 +42,9 @@ def polish(atlas, x, chart, coords):
         return float(value.detach()), gradient[0].numpy()
 
     options = {"ftol": 1e-15, "gtol": 1e-11}
-    bounds = [(-1, 1)] * len(coords)
+    axis = torch.linspace(-1, 1, 20_001, dtype=torch.float64).unsqueeze(1)
+    inside = axis[atlas.charts.domain.depth(axis, chart) >= 0] if len(coords) == 1 else axis
+    bounds = [(float(inside.min()), float(inside.max()))] * len(coords)
     found = minimize(cost, coords.numpy(), jac=True, bounds=bounds, options=options)
     return max(0.0, found.fun) ** 0.5
 
