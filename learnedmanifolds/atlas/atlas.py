@@ -24,7 +24,7 @@ from learnedmanifolds.atlas.nearest import anchors, followed, nearest
 from learnedmanifolds.atlas.quality import Quality, measure_quality
 from learnedmanifolds.atlas.transition import deepest_other, move, on_sheet
 from learnedmanifolds.charts.anchors import Anchors, is_huge
-from learnedmanifolds.charts.base import Charts, is_large
+from learnedmanifolds.charts.base import Charts, halved, is_large
 from learnedmanifolds.charts.jet import Jet, Pairs
 from learnedmanifolds.geometry import LocalGeometry, Located
 from learnedmanifolds.geometry.graph import sample_graph
@@ -37,6 +37,8 @@ FORMAT = "learnedmanifolds atlas 1"
 
 # What rounding of a point and back leaves, in units of eps^(3/4): deep networks amplify it.
 _ROUNDING = 30
+# Points of a chart at which it is compared with itself rounded.
+_COMPARED = 256
 
 
 class Atlas:
@@ -533,15 +535,17 @@ class Atlas:
         ----------
         path : str or Path
         half : bool
-            Whether large tensors of the charts are written in half precision: to a quarter of the room,
-            exact to about 1/2000 of their numbers. Otherwise the atlas comes back bit by bit.
+            Whether large tensors are written in half precision: to a quarter of the room or some more,
+            exact to about 1/2000 of their numbers. The tolerance and the agreement of the charts grow by
+            what points are moved. Otherwise the atlas comes back bit by bit.
 
         Raises
         ------
         TypeError
-            If the path is none.
+            If the path is none, or half no truth value.
         ValueError
-            If the charts have no weights to save, such as analytic ones.
+            If the charts have no weights to save, such as analytic ones, or half precision keeps too
+            little of their numbers.
         OSError
             If the folder cannot be written.
         """
@@ -556,7 +560,8 @@ class Atlas:
             If the charts have no weights to save, such as analytic ones, or ones that half precision has
             no numbers for.
         """
-        charts = self.charts.rounded() if half else self.charts
+        if not isinstance(half, bool):
+            raise TypeError(f"half must be True or False, got {half!r}.")
         try:
             config = self.charts.config()
         except NotImplementedError as error:
@@ -564,19 +569,32 @@ class Atlas:
             raise ValueError(
                 f"atlas must have learned charts to be saved, got {family}."
             ) from error
+        charts = self.charts.rounded() if half else self.charts
+        moved = self._moved(charts) if half else 0.0
         header = {
             "format": FORMAT,
             "charts": type(self.charts).__name__,
             "config": json.dumps(config),
             "noise_std": repr(self.noise_std),
-            "tolerance": repr(self.tolerance),
-            "agreement": repr(self.agreement),
+            "tolerance": repr(self.tolerance + moved),
+            "agreement": repr(self.agreement + moved),
         }
         tensors = {f"charts.{name}": t for name, t in charts.state_dict().items()}
         tensors.update({} if self._data is None else self._data.tensors(), weights=self.weights)
         if half:
-            tensors = {name: t.half() if is_large(t) else t for name, t in tensors.items()}
+            tensors = {n: halved(t, n) if is_large(t) else t for n, t in tensors.items()}
         return Record(header, tensors)
+
+    @torch.no_grad()
+    def _moved(self, charts: Charts) -> float:
+        """Twice the farthest that points are from those of other charts at the same coordinates."""
+        source, index = torch.Generator().manual_seed(0), torch.zeros(_COMPARED, dtype=torch.int64)
+        gaps = []
+        for k in range(self.n_charts):
+            coords = self.charts.draw(index + k, source).to(self.weights)
+            gap = (charts.decode(coords, k) - self.charts.decode(coords, k)).flatten(1)
+            gaps.append(gap.norm(dim=1).max())
+        return 2 * float(torch.stack(gaps).max())
 
     def flat(self, x: ArrayLike, name: str = "x") -> Tensor:
         """Checked points as a tensor (N, n) of the atlas' dtype and device."""

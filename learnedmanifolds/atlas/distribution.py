@@ -139,8 +139,9 @@ class DataDistribution:
                 axes[:1] in ("A", "R") and not shape[0]
             ):
                 raise ValueError(f"its {name} must have shape {tuple(axes)}, got {shape}.")
+        # Those of files of half precision are of several dtypes.
         chart, coords, weights, norms, width, centers, std, directions = (
-            tensors[n] for n in _SHAPES
+            tensors[n].to(tensors["density.width"].dtype) for n in _SHAPES
         )
         if bool((weights < 0).any()) or float(weights.sum()) <= 0:
             raise ValueError("its density.weights must be non-negative with a positive sum.")

@@ -20,11 +20,26 @@ from learnedmanifolds.charts.jet import Jet, Pairs, functional_jet
 _BOX = Box()
 # Numbers of tensors that files of half precision hold as such.
 _LARGE = 2**12
+# Relative error of half precision, and more is lost of numbers that are too small for it.
+_ROUNDED = 2.0**-10
 
 
 def is_large(tensor: Tensor) -> bool:
     """Whether a tensor of numbers is worth to be written in half precision."""
     return tensor.is_floating_point() and tensor.numel() > _LARGE
+
+
+def halved(tensor: Tensor, name: str) -> Tensor:
+    """A tensor in half precision; `ValueError` where that has no such numbers."""
+    made, size = tensor.half(), tensor.double().norm()
+    # Some numbers may be lost, but not most of what there is.
+    if not float((made.double() - tensor).norm()) <= _ROUNDED * size:
+        usual = float(size) / tensor.numel() ** 0.5
+        raise ValueError(
+            f"half must be False for {name} of numbers as large as {usual:.2g}, of which half precision, "
+            "between 6e-5 and 65504, keeps too little; choose other units of the data."
+        )
+    return made
 
 
 class Charts(nn.Module, abc.ABC):
@@ -58,18 +73,12 @@ class Charts(nn.Module, abc.ABC):
         Raises
         ------
         ValueError
-            If they are too large for it.
+            If they are too large or too small for it.
         """
         made = copy.deepcopy(self)
         for name, tensor in made.state_dict().items():
             if is_large(tensor):
-                tensor.copy_(tensor.half())
-                if not bool(tensor.isfinite().all()):
-                    most = torch.finfo(torch.float16).max
-                    raise ValueError(
-                        f"half must be False for charts whose {name} are beyond {most:.0f}; choose "
-                        "larger units of the data."
-                    )
+                tensor.copy_(halved(tensor, name))
         return made
 
     def overlap_within(self, distance: float) -> None:

@@ -143,6 +143,7 @@ class FeatureCharts(AnchoredCharts):
     def rounded(self) -> Self:
         """See `Charts.rounded`; domains go on to hold all codes."""
         made = super().rounded()
+        made._span()
         depth = made.domain.depth(made.anchors).amin(1)
         made.widen((depth - _ROUNDING).clamp(max=0))
         return made

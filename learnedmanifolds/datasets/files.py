@@ -56,7 +56,7 @@ def numpy_file(path: str | Path, key: str | None = None, *, scaled: bool = False
 
 
 def read_points(path: str | Path) -> torch.Tensor:
-    """Read points (N, n) from a .npy, .npz (one array, or one named ``x``) or .csv file.
+    """Read points (N, ...) from a .npy, .npz (one array, or one named ``x``) or .csv file.
 
     A .csv file holds one point a line, numbers separated by commas; a first line that is no
     numbers is taken as a header. A first column without a name in the header is the index that
@@ -67,7 +67,7 @@ def read_points(path: str | Path) -> torch.Tensor:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the kind of file is unknown, or what it holds is not an array of finite numbers (N, n).
+        If the kind of file is unknown, or what it holds is not an array of finite numbers (N, ...).
     """
     file = Path(path)
     if not file.is_file():
@@ -76,7 +76,12 @@ def read_points(path: str | Path) -> torch.Tensor:
         values = _read(file)
     except (ValueError, OSError) as error:
         raise ValueError(f"data must be a readable array, {path} is not: {error}") from error
-    return as_tensor(values, f"data in {file.name}", shape=(None, None), allow_empty=False)
+    points = as_tensor(values, f"data in {file.name}", allow_empty=False)
+    if points.dim() < 2:
+        raise ValueError(
+            f"data in {file.name} must have shape (N, ...), got {tuple(points.shape)}."
+        )
+    return points
 
 
 def _read(file: Path) -> np.ndarray:

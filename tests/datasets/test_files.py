@@ -73,6 +73,11 @@ def test_bad_files(tmp_path, name, write, message):
         read_points(tmp_path / name)
 
 
+def test_pictures_keep_their_shape(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((3, 4, 5)))
+    assert read_points(tmp_path / "x.npy").shape == (3, 4, 5)
+
+
 def test_numpy_file_returns_any_shape_in_float32(tmp_path):
     images = np.random.default_rng(0).integers(0, 200, (5, 1, 4, 3), dtype=np.uint16)
     np.save(tmp_path / "images.npy", images)

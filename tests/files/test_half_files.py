@@ -12,11 +12,15 @@ from learnedmanifolds.learning.leverage import leverages
 N, H = 200, 64
 
 
-def kernel():
-    angle = torch.linspace(0, 6.25, 200, dtype=torch.float64)
+def ellipse(noise, unit=1.0):
+    angle = torch.linspace(0, 6.25, 400, dtype=torch.float64)
     plane = torch.stack([2 * angle.cos(), angle.sin()], 1)
     frame = torch.linalg.qr(draw(N, 2, seed=1)).Q
-    return lm.KernelAtlas(dim=1, random_state=0).fit(plane @ frame.mT + 0.01 * draw(200, N)).atlas_
+    return unit * (plane @ frame.mT + noise * draw(400, N))
+
+
+def kernel(noise=0.01, unit=1.0):
+    return lm.KernelAtlas(dim=1, random_state=0).fit(ellipse(noise, unit)).atlas_
 
 
 def network():
@@ -81,9 +85,39 @@ def test_the_domain_of_rounded_tensors_would_lose_codes():
         lm.charts.NetworkCharts.restored(charts.config(), state)
 
 
-def test_numbers_that_half_precision_has_not(tmp_path):
+def test_what_is_clean_still_holds_its_data(tmp_path):
+    # Far more than the tolerance, which exact points make small, is lost.
+    atlas, x = kernel(noise=0.0), ellipse(0.0)
+    atlas.save(tmp_path / "a.safetensors", half=True)
+    again = lm.load(tmp_path / "a.safetensors")
+    gap = (again.project(x) - x).norm(dim=1).max()
+    assert atlas.tolerance < gap < again.tolerance < 0.02
+    assert again.quality(x).healthy
+
+
+def test_the_density_and_the_noise_come_too(tmp_path):
+    # Noise in as many directions as are written in half precision.
+    along = torch.linalg.qr(draw(N, 32, seed=3)).Q
+    x = ellipse(0.001) + 0.01 * draw(400, 32, seed=4) @ along.mT
+    atlas = lm.KernelAtlas(dim=1, random_state=0).fit(x).atlas_
+    assert base.is_large(atlas.distribution.noise.directions)
+    atlas.save(tmp_path / "a.safetensors", half=True)
+    again = lm.load(tmp_path / "a.safetensors")
+    gap = again.log_likelihood(x[:50]) - atlas.log_likelihood(x[:50])
+    assert float(gap.abs().median()) < 0.01 * N
+    torch.testing.assert_close(again.log_prob(x[:50]), atlas.log_prob(x[:50]), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e-7])
+def test_numbers_that_half_precision_has_not(factor, tmp_path):
     atlas = network()
-    atlas.charts.weights *= 1e6
-    with pytest.raises(ValueError, match="half must be False for charts whose weights"):
+    atlas.charts.weights *= factor
+    with pytest.raises(ValueError, match="half must be False for weights of numbers as large as"):
         atlas.save(tmp_path / "a.safetensors", half=True)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("half", ["yes", 1, None])
+def test_what_is_no_truth_value(half, tmp_path):
+    with pytest.raises(TypeError, match="half must be True or False"):
+        kernel().save(tmp_path / "a.safetensors", half=half)
