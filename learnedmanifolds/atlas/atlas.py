@@ -535,7 +535,7 @@ class Atlas:
         ----------
         path : str or Path
         half : bool
-            Whether large tensors are written in half precision: to a quarter of the room or some more,
+            Whether large tensors of the charts are in half precision: to a quarter of the room or more,
             exact to about 1/2000 of their numbers. The tolerance and the agreement of the charts grow by
             what points are moved. Otherwise the atlas comes back bit by bit.
 
@@ -579,11 +579,13 @@ class Atlas:
             "tolerance": repr(self.tolerance + moved),
             "agreement": repr(self.agreement + moved),
         }
-        tensors = {f"charts.{name}": t for name, t in charts.state_dict().items()}
-        tensors.update({} if self._data is None else self._data.tensors(), weights=self.weights)
+        tensors, known = charts.state_dict(), {} if self._data is None else self._data.tensors()
         if half:
             tensors = {n: halved(t, n) if is_large(t) else t for n, t in tensors.items()}
-        return Record(header, tensors)
+            # Noise may be too small for half precision.
+            known = {n: t.float() if is_large(t) else t for n, t in known.items()}
+        named = {f"charts.{name}": tensor for name, tensor in tensors.items()}
+        return Record(header, {**named, **known, "weights": self.weights})
 
     @torch.no_grad()
     def _moved(self, charts: Charts) -> float:

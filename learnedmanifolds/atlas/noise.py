@@ -19,7 +19,7 @@ from learnedmanifolds.geometry.principal import Principal
 # have the noise of all as their prior.
 _COUNTS, _POINTS_EACH = (0, 1, 2, 4, 8, 16, 32, 64), 10
 # Points of a region, the weight of the noise of all in it, in points, and numbers in all directions.
-_POINTS_A_REGION, _WEIGHTS, _NUMBERS = 16, (10.0, 30.0, 100.0), 2**17
+_POINTS_A_REGION, _WEIGHTS, _NUMBERS = 16, (10.0, 30.0, 100.0), 2**16
 # One of so many points is left out, and what they must gain, in nats a point.
 _LEFT_OUT, _GAIN = 4, 0.02
 # Doublings of the number of regions that gain nothing, after which no more are tried: few need not tell

@@ -105,6 +105,7 @@ def test_the_density_and_the_noise_come_too(tmp_path):
     again = lm.load(tmp_path / "a.safetensors")
     gap = again.log_likelihood(x[:50]) - atlas.log_likelihood(x[:50])
     assert float(gap.abs().median()) < 0.01 * N
+    assert again.distribution.noise.directions.dtype == torch.float64
     torch.testing.assert_close(again.log_prob(x[:50]), atlas.log_prob(x[:50]), rtol=0, atol=0.02)
 
 
