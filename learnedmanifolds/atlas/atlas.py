@@ -582,8 +582,7 @@ class Atlas:
         tensors, known = charts.state_dict(), {} if self._data is None else self._data.tensors()
         if half:
             tensors = {n: halved(t, n) if is_large(t) else t for n, t in tensors.items()}
-            # Noise may be too small for half precision.
-            known = {n: t.float() if is_large(t) else t for n, t in known.items()}
+            known = {n: _smaller(t, n) if is_large(t) else t for n, t in known.items()}
         named = {f"charts.{name}": tensor for name, tensor in tensors.items()}
         return Record(header, {**named, **known, "weights": self.weights})
 
@@ -624,6 +623,14 @@ class Atlas:
         if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < self.n_charts:
             raise ValueError(f"chart must be in 0..{self.n_charts - 1}, got {index.tolist()[:10]}.")
         return index.to(self.device)
+
+
+def _smaller(tensor: Tensor, name: str) -> Tensor:
+    """In half precision, or, what is too small or too large for it, in single."""
+    try:
+        return halved(tensor, name)
+    except ValueError:
+        return tensor.float()
 
 
 def _target(value: object) -> torch.dtype | torch.device:
