@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 FLOORS = (
     {"_convert", "_grad", "_moved"},
     {"_check", "_geomstats"},
-    {"_random", "_record", "_panels"},
+    {"_random", "_half", "_record", "_panels"},
     {"datasets"},
     {"charts"},
     {"geometry"},

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from learnedmanifolds._check import ArrayLike, as_tensor, generator, integer, positive
 from learnedmanifolds._grad import differentiable
+from learnedmanifolds._half import halved, is_large, smaller
 from learnedmanifolds._record import Record, write
 from learnedmanifolds.atlas.batches import PIECE, by_chart, in_pieces, single
 from learnedmanifolds.atlas.distribution import DataDistribution
@@ -24,7 +25,7 @@ from learnedmanifolds.atlas.nearest import anchors, followed, nearest
 from learnedmanifolds.atlas.quality import Quality, measure_quality
 from learnedmanifolds.atlas.transition import deepest_other, move, on_sheet
 from learnedmanifolds.charts.anchors import Anchors, is_huge
-from learnedmanifolds.charts.base import Charts, halved, is_large
+from learnedmanifolds.charts.base import Charts
 from learnedmanifolds.charts.jet import Jet, Pairs
 from learnedmanifolds.geometry import LocalGeometry, Located
 from learnedmanifolds.geometry.graph import sample_graph
@@ -582,7 +583,7 @@ class Atlas:
         tensors, known = charts.state_dict(), {} if self._data is None else self._data.tensors()
         if half:
             tensors = {n: halved(t, n) if is_large(t) else t for n, t in tensors.items()}
-            known = {n: _smaller(t, n) if is_large(t) else t for n, t in known.items()}
+            known = {n: smaller(t, n) if is_large(t) else t for n, t in known.items()}
         named = {f"charts.{name}": tensor for name, tensor in tensors.items()}
         return Record(header, {**named, **known, "weights": self.weights})
 
@@ -623,14 +624,6 @@ class Atlas:
         if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < self.n_charts:
             raise ValueError(f"chart must be in 0..{self.n_charts - 1}, got {index.tolist()[:10]}.")
         return index.to(self.device)
-
-
-def _smaller(tensor: Tensor, name: str) -> Tensor:
-    """In half precision, or, what is too small or too large for it, in single."""
-    try:
-        return halved(tensor, name)
-    except ValueError:
-        return tensor.float()
 
 
 def _target(value: object) -> torch.dtype | torch.device:

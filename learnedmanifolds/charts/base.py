@@ -13,33 +13,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from learnedmanifolds._half import halved, is_large
 from learnedmanifolds.charts.density import SmoothedUniform
 from learnedmanifolds.charts.domain import Box, Domain
 from learnedmanifolds.charts.jet import Jet, Pairs, functional_jet
 
 _BOX = Box()
-# Numbers of tensors that files of half precision hold as such.
-_LARGE = 2**12
-# Relative error of half precision, and more is lost of numbers that are too small for it.
-_ROUNDED = 2.0**-10
-
-
-def is_large(tensor: Tensor) -> bool:
-    """Whether a tensor of numbers is worth to be written in half precision."""
-    return tensor.is_floating_point() and tensor.numel() > _LARGE
-
-
-def halved(tensor: Tensor, name: str) -> Tensor:
-    """A tensor in half precision; `ValueError` where that has no such numbers."""
-    made, size = tensor.half(), tensor.double().norm()
-    # Some numbers may be lost, but not most of what there is.
-    if not float((made.double() - tensor).norm()) <= _ROUNDED * size:
-        usual = float(size) / tensor.numel() ** 0.5
-        raise ValueError(
-            f"half must be False for {name} of numbers as large as {usual:.2g}, of which half precision, "
-            "between 6e-5 and 65504, keeps too little; choose other units of the data."
-        )
-    return made
 
 
 class Charts(nn.Module, abc.ABC):

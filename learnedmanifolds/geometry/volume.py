@@ -26,6 +26,9 @@ def shared_density(manifold: ChartedManifold, point: Located) -> Tensor:
     parts = []
     size = max(_FEW, min(_CHUNK, _NUMBERS // (manifold.n_charts * manifold.charts.n_ambient)))
     for chart, coords in zip(point.chart.split(size), point.coords.split(size), strict=True):
+        if manifold.n_charts == 1:
+            parts.append(_box_density(manifold, Located(chart, coords)))
+            continue
         local = LocalGeometry(manifold, coords, chart, first_order=True)
         theirs, error = manifold.claims(local.point)
         domain = manifold.charts.domain

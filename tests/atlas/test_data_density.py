@@ -7,9 +7,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from oracles import draw
 from scipy import stats
 
 import learnedmanifolds as lm
+from learnedmanifolds.atlas.noise import NormalNoise, _Spectrum
 from learnedmanifolds.geometry import Located
 
 N = 10_240
@@ -182,6 +184,42 @@ def test_noise_that_is_the_same_everywhere_has_one_region(circle, seed):
     # Regions must gain 0.02 nats a point; by chance they gain a few thousandths.
     assert noise.std.shape == (1,) and noise.directions.shape[2] == 0
     assert float(noise.std) == pytest.approx(SIGMA, rel=4 / (2 * 3000) ** 0.5)
+
+
+def test_the_noise_of_a_plane_has_the_moments_of_its_residuals():
+    # About a plane of R^8, normal spaces are the same everywhere: s^2 I + U U' must be the residuals'
+    # covariance, in its large directions, and have its trace.
+    std = torch.tensor([0.3, 0.1, 0.1, 0.1, 0.1, 0.1], dtype=torch.float64)
+    turn = torch.linalg.qr(draw(6, 6, seed=1)).Q
+    residual = torch.nn.functional.pad(std * draw(4000, 6, seed=2) @ turn.T, (2, 0))
+    points = torch.nn.functional.pad(draw(4000, 2, seed=3), (0, 6))
+    basis = torch.eye(8, 2, dtype=torch.float64).expand(4000, 8, 2)
+    noise = NormalNoise.of(points, residual, basis, 1e-3)
+    assert noise.std.shape == (1,)
+    covariance = residual.T @ residual / 4000
+    made = noise.directions[0] @ noise.directions[0].T
+    made.diagonal()[2:] += noise.std[0] ** 2
+    torch.testing.assert_close(made[2:, 2:].trace(), covariance.trace())
+    large = torch.nn.functional.pad(turn[:, 0], (2, 0))
+    torch.testing.assert_close(large @ made @ large, large @ covariance @ large, rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        noise.variance(points[:3], 2), (covariance.trace() / 6).expand(3), rtol=1e-10, atol=0
+    )
+    law = torch.distributions.MultivariateNormal(torch.zeros(6).double(), made[2:, 2:])
+    found = noise.log_prob(residual[:50], basis[:50], points[:50])
+    torch.testing.assert_close(found, law.log_prob(residual[:50, 2:]), rtol=0, atol=1e-9)
+
+
+def test_a_region_has_the_noise_of_all_as_its_prior():
+    own, all_of_them = draw(30, 5, seed=1), draw(200, 5, seed=2) * torch.arange(1.0, 6).double()
+    every = _Spectrum.of(all_of_them)
+    found = _Spectrum.of(own, 10.0, every)
+    pooled = (own.T @ own + 10 * all_of_them.T @ all_of_them / 200) / 40
+    size, axes = torch.linalg.eigh(pooled)
+    torch.testing.assert_close(found.variances, size.flip(0))
+    turned = (found.axes * axes.flip(1)).sum(0).abs()
+    torch.testing.assert_close(turned, torch.ones_like(turned))
+    assert found.whole == pytest.approx(float(pooled.trace()))
 
 
 def test_bent_normal_spaces_spread():

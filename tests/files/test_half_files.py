@@ -5,7 +5,8 @@ import torch
 from oracles import draw
 
 import learnedmanifolds as lm
-from learnedmanifolds.charts import base, lifted
+from learnedmanifolds._half import is_large
+from learnedmanifolds.charts import lifted
 from learnedmanifolds.charts.network_features import NetworkFeatures
 from learnedmanifolds.learning.leverage import leverages
 
@@ -60,7 +61,7 @@ def test_large_tensors_take_a_quarter(made, tmp_path):
     whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
     atlas.save(whole)
     atlas.save(half, half=True)
-    large = sum(t.nbytes for t in atlas.charts.state_dict().values() if base.is_large(t))
+    large = sum(t.nbytes for t in atlas.charts.state_dict().values() if is_large(t))
     assert large > 0.4 * whole.stat().st_size
     assert half.stat().st_size <= whole.stat().st_size - 0.45 * large
     again = lm.load(half)
@@ -78,9 +79,7 @@ def test_large_tensors_take_a_quarter(made, tmp_path):
 def test_the_domain_of_rounded_tensors_would_lose_codes():
     # What `rounded` widens domains for.
     charts = network().charts
-    state = {
-        name: t.half().to(t) if base.is_large(t) else t for name, t in charts.state_dict().items()
-    }
+    state = {name: t.half().to(t) if is_large(t) else t for name, t in charts.state_dict().items()}
     with pytest.raises(ValueError, match="codes must be in the domains"):
         lm.charts.NetworkCharts.restored(charts.config(), state)
 
@@ -100,7 +99,7 @@ def test_the_density_and_the_noise_come_too(tmp_path):
     along = torch.linalg.qr(draw(N, 32, seed=3)).Q
     x = ellipse(0.001) + 0.01 * draw(400, 32, seed=4) @ along.mT
     atlas = lm.KernelAtlas(dim=1, random_state=0).fit(x).atlas_
-    assert base.is_large(atlas.distribution.noise.directions)
+    assert is_large(atlas.distribution.noise.directions)
     atlas.save(tmp_path / "a.safetensors", half=True)
     again = lm.load(tmp_path / "a.safetensors")
     gap = again.log_likelihood(x[:50]) - atlas.log_likelihood(x[:50])
